@@ -1,0 +1,3 @@
+//! The one place that changes state: takes events in order, commits, then acts.
+
+pub mod executor;
