@@ -38,6 +38,8 @@ pub enum Error {
     Conflict { message: String },
     #[error("the host has {waiting} requests waiting; try again in a moment")]
     Busy { waiting: usize },
+    #[error("the change could not be written to disk and was not made; `hostler serve` says why in its log")]
+    NotCommitted,
     #[error("the host is stopping and takes nothing new; what was accepted goes on when it is back")]
     Stopping,
     #[error("plugin call failed")]
@@ -67,7 +69,7 @@ impl Error {
             | Self::KeyReused { .. }
             | Self::Conflict { .. } => Kind::Conflict,
             Self::Busy { .. } => Kind::Busy,
-            Self::Stopping => Kind::Unavailable,
+            Self::Stopping | Self::NotCommitted => Kind::Unavailable,
             Self::Plugin { kind, .. } => *kind,
             Self::Store(source) => source.kind(),
             Self::Internal { .. } => Kind::Internal,
