@@ -1,1 +1,27 @@
-//! In work.
+//! Everything WebAssembly: the engine and its limits, compiled components and their cache, plugins and their typed calls,
+//! and components that run as commands.
+//!
+//! Invariants: a guest has no authority but what is linked for it here; every call has a budget of time, memory and bytes
+//! and ends within it; machine code is loaded only from our own cache. Must not know: routes, pages, the dispatcher; it
+//! opens no transaction, a call returns what it wants remembered beside its result.
+
+pub mod call;
+pub mod command;
+pub mod compile;
+pub mod kv;
+pub mod limits;
+pub mod log;
+pub mod manifest;
+pub mod plugins;
+pub mod runtime;
+pub mod trigger;
+
+pub use call::{CallError, Failure};
+pub use command::{CommandEnd, CommandExit, CommandSpec, Commands, Preopen};
+pub use compile::{CompileError, Compiler, compile_child_main};
+pub use kv::{KvChanges, KvEntry, KvReader, KvSeen, KvWrite};
+pub use limits::{LimitSettings, Limits};
+pub use manifest::{Manifest, Role};
+pub use plugins::{LoadError, Origin, Plugin, PluginSource, Plugins};
+pub use runtime::{Runtime, RuntimeConfig, RuntimeError};
+pub use trigger::{Instant, RunRequest, Subscription, Woken};

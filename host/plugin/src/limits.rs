@@ -1,0 +1,83 @@
+//! What one call may use. A plugin's manifest may ask for other figures than ours, and the operator's config decides.
+//!
+//! Each limit has one name here, in the config and in the error that says it was reached.
+
+use hostler_model::Duration;
+use serde::{Deserialize, Serialize};
+
+/// The limits in force for the calls of one plugin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Limits {
+    /// Wall-clock time of one call, waiting for the host included.
+    pub time_max: Duration,
+    /// Linear memory of one call, in bytes, all memories of the component together.
+    pub memory_bytes_max: u64,
+    /// Elements of all tables together.
+    pub table_elements_max: u64,
+    /// Bytes that go into a call: params, settings, payload.
+    pub input_bytes_max: u64,
+    /// Bytes that come out of a call.
+    pub output_bytes_max: u64,
+    /// Lines that one call may write to the plugin's log; more are counted and dropped.
+    pub log_lines_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            time_max: Duration::from_secs(5),
+            memory_bytes_max: 64 << 20,
+            table_elements_max: 1 << 20,
+            input_bytes_max: 1 << 20,
+            output_bytes_max: 1 << 20,
+            log_lines_max: 200,
+        }
+    }
+}
+
+/// What a manifest asks for or an operator sets; what is absent stays as it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSettings {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_max: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes_max: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table_elements_max: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_bytes_max: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_bytes_max: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_lines_max: Option<u32>,
+}
+
+impl Limits {
+    #[must_use]
+    pub fn with(self, set: LimitSettings) -> Self {
+        Self {
+            time_max: set.time_max.unwrap_or(self.time_max),
+            memory_bytes_max: set.memory_bytes_max.unwrap_or(self.memory_bytes_max),
+            table_elements_max: set.table_elements_max.unwrap_or(self.table_elements_max),
+            input_bytes_max: set.input_bytes_max.unwrap_or(self.input_bytes_max),
+            output_bytes_max: set.output_bytes_max.unwrap_or(self.output_bytes_max),
+            log_lines_max: set.log_lines_max.unwrap_or(self.log_lines_max),
+        }
+    }
+
+    /// The same with no value above ours: what a manifest asks for can only make a plugin smaller until an operator
+    /// has agreed to more.
+    #[must_use]
+    pub fn narrowed(self, asked: LimitSettings) -> Self {
+        let wished = self.with(asked);
+        Self {
+            time_max: wished.time_max.min(self.time_max),
+            memory_bytes_max: wished.memory_bytes_max.min(self.memory_bytes_max),
+            table_elements_max: wished.table_elements_max.min(self.table_elements_max),
+            input_bytes_max: wished.input_bytes_max.min(self.input_bytes_max),
+            output_bytes_max: wished.output_bytes_max.min(self.output_bytes_max),
+            log_lines_max: wished.log_lines_max.min(self.log_lines_max),
+        }
+    }
+}
