@@ -8,6 +8,7 @@ pub mod exit;
 pub mod ids;
 pub mod problem;
 pub mod run;
+pub mod schedule;
 pub mod slug;
 pub mod spec;
 

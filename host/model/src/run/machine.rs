@@ -157,6 +157,15 @@ impl Run {
         self.status
     }
 
+    /// Attempts that an executor holds or may hold.
+    pub fn active(&self) -> Vec<(TaskIndex, u32)> {
+        let cells = self.cells.iter().enumerate();
+        cells
+            .filter(|(_, cell)| cell.status.is_active())
+            .map(|(at, cell)| (TaskIndex(at as u32), cell.attempt))
+            .collect()
+    }
+
     pub fn task_status(&self, task: TaskIndex) -> TaskStatus {
         self.cells[task.at()].status
     }
@@ -590,6 +599,11 @@ fn may_retry(exit: &Exit, on_lost: OnLost) -> bool {
     match exit {
         Exit::Lost { .. } => on_lost == OnLost::Retry,
         Exit::NotStarted { transient, .. } => *transient,
-        Exit::Code { .. } | Exit::Signal { .. } | Exit::Exceeded { .. } | Exit::Trapped { .. } | Exit::Stopped => true,
+        Exit::Code { .. }
+        | Exit::Signal { .. }
+        | Exit::Exceeded { .. }
+        | Exit::Trapped { .. }
+        | Exit::BadOutputs { .. }
+        | Exit::Stopped => true,
     }
 }

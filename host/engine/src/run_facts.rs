@@ -1,0 +1,48 @@
+//! What all attempts of a run share, read once from its row.
+
+use crate::error::Error;
+use hostler_model::params::Bound;
+use hostler_model::{Pipeline, RunId, RunKey, SubscriptionId};
+use hostler_store::{NamespaceId, Origin, PipelineKey, RunRow};
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub(crate) struct RunFacts {
+    pub(crate) key: RunKey,
+    pub(crate) id: RunId,
+    pub(crate) number: u64,
+    pub(crate) namespace: NamespaceId,
+    pub(crate) pipeline_key: PipelineKey,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) params: Bound,
+    /// What the trigger passed; reaches tasks as `HOSTLER_EVENT_*`.
+    pub(crate) attributes: Vec<(String, String)>,
+    pub(crate) subscription: Option<SubscriptionId>,
+}
+
+impl RunFacts {
+    pub(crate) fn of(row: &RunRow, pipeline: Arc<Pipeline>) -> Result<Self, Error> {
+        let broken = |what: &str| Error::Internal { message: format!("the {what} of run {} cannot be read", row.id) };
+        let params = Bound::stored(&pipeline, &row.params).map_err(|_| broken("params"))?;
+        let attributes: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&row.attributes).map_err(|_| broken("attributes"))?;
+        let text = |(name, value): (String, serde_json::Value)| match value {
+            serde_json::Value::String(text) => (name, text),
+            other => (name, other.to_string()),
+        };
+        Ok(Self {
+            key: row.key,
+            id: row.id,
+            number: row.number,
+            namespace: row.namespace,
+            pipeline_key: row.pipeline,
+            params,
+            attributes: attributes.into_iter().map(text).collect(),
+            subscription: match row.origin {
+                Origin::Asked => None,
+                Origin::Fired { subscription, .. } => Some(subscription),
+            },
+            pipeline,
+        })
+    }
+}
