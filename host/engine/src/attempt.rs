@@ -12,8 +12,8 @@ use crate::inbox::{Inbox, Told};
 use crate::log_hub::LogHub;
 use crate::run_facts::RunFacts;
 use crate::{outputs, prepare};
-use hostler_model::{AttemptId, Duration, Exit, LogExtent, RunKey, Timestamp};
-use hostler_store::{LogStream, RunLog, Store};
+use hostler_model::{AttemptId, Duration, Exit, RunKey, Timestamp};
+use hostler_store::{LogSource, LogStream, RunLog, Store};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -93,10 +93,9 @@ impl Attempts {
         }
     }
 
-    /// The run is over and so are its attempts: its folder goes, its log file is let go.
+    /// The run is over and so are its attempts: its folder goes.
     pub(crate) fn run_over(self: &Arc<Self>, run: RunKey) {
         let attempts = self.clone();
-        self.store.logs().close(run);
         self.runtime.spawn_blocking(move || {
             if let Err(error) = attempts.folders.remove_run(run) {
                 warn!(run.key = run.0, "the folder of run {} could not be removed: {error}", run.0);
@@ -138,7 +137,7 @@ struct Attempt {
     id: AttemptId,
     orders: mpsc::UnboundedReceiver<Order>,
     started: Option<Timestamp>,
-    log: Option<Arc<RunLog>>,
+    log: Option<RunLog>,
 }
 
 impl Attempt {
@@ -171,13 +170,7 @@ impl Attempt {
         let (sender, reports) = mpsc::channel(REPORTS_WAITING);
         self.attempts.executors.start(start, sender).await;
         report.exit = self.watch(reports, report).await;
-        if let (Some(log), true) = (self.log.take(), report.log.bytes > 0) {
-            // What is told as ended must be readable after a power cut.
-            let synced = tokio::task::spawn_blocking(move || log.sync()).await;
-            if let Ok(Err(error)) = synced {
-                report.exit = Exit::Lost { reason: format!("its log could not be synced: {error}") };
-            }
-        }
+        self.finish_log(report).await;
         match outputs::read(&file) {
             Ok(outputs) => report.outputs = outputs,
             Err(error) if report.exit.code() == Some(0) => report.exit = Exit::BadOutputs { reason: error.to_string() },
@@ -204,7 +197,7 @@ impl Attempt {
                         self.started = Some(at);
                         report.digest = digest.map(Into::into);
                     }
-                    Some(Report::Output { stream, bytes }) => self.keep(stream, &bytes, &mut report.log),
+                    Some(Report::Output { stream, bytes }) => self.keep(stream, &bytes),
                     Some(Report::Exit(exit)) => return exit,
                     None => return Exit::Lost { reason: "its executor went away".into() },
                 },
@@ -225,38 +218,37 @@ impl Attempt {
     }
 
     /// Written at once, so that it survives a kill of the host.
-    fn keep(&mut self, stream: Stream, bytes: &[u8], extent: &mut LogExtent) {
+    fn keep(&mut self, stream: Stream, bytes: &[u8]) {
         let stream = match stream {
             Stream::Stdout => LogStream::Stdout,
             Stream::Stderr => LogStream::Stderr,
         };
-        let log = match &self.log {
-            Some(log) => log.clone(),
-            None => match self.attempts.store.logs().append(self.id.run) {
-                Ok(log) => self.log.insert(log).clone(),
-                Err(error) => {
-                    warn!(run.key = self.id.run.0, "the log of run {} cannot be opened: {error}", self.id.run.0);
-                    extent.dropped += bytes.len() as u64;
-                    return;
-                }
-            },
-        };
-        let AttemptId { task, item, attempt, .. } = self.id;
-        match log.write(task, item, attempt, stream, self.attempts.clock.wall(), bytes) {
+        let source = self.source();
+        let log = self.log.get_or_insert_with(|| self.attempts.store.logs().append(self.facts.id));
+        match log.write(source, stream, self.attempts.clock.wall(), bytes) {
             Ok(written) => {
-                if extent.bytes == 0 && extent.end == 0 {
-                    extent.first = written.first;
-                }
-                extent.end = written.end.max(extent.end);
-                extent.bytes += written.bytes;
-                extent.dropped += written.dropped;
-                self.attempts.log_bytes.fetch_add(written.bytes, Ordering::Relaxed);
-                self.attempts.hub.grown(self.id.run, extent.end);
+                self.attempts.log_bytes.fetch_add(written.kept, Ordering::Relaxed);
+                self.attempts.hub.grown(self.id.run, written.end);
             }
-            Err(error) => {
-                extent.dropped += bytes.len() as u64;
-                warn!(run.key = self.id.run.0, "output of attempt {} could not be kept: {error}", self.id);
+            Err(error) => warn!(run.key = self.id.run.0, "output of attempt {} could not be kept: {error}", self.id),
+        }
+    }
+
+    fn source(&self) -> LogSource {
+        let AttemptId { task, item, attempt, .. } = self.id;
+        LogSource { task, item, attempt }
+    }
+
+    /// What is told as ended must be readable after a power cut.
+    async fn finish_log(&mut self, report: &mut hostler_model::Report) {
+        let (Some(log), source) = (self.log.take(), self.source()) else { return };
+        let finished = tokio::task::spawn_blocking(move || log.finish(source)).await;
+        match finished {
+            Ok(Ok(extent)) => report.log = extent,
+            Ok(Err(error)) => {
+                report.exit = Exit::Lost { reason: format!("its output could not be made durable: {error}") };
             }
+            Err(_) => report.exit = Exit::Lost { reason: "its output could not be made durable".into() },
         }
     }
 

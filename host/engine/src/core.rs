@@ -4,7 +4,7 @@
 //! read again; an event that panics ends its run and nothing else; actions are only collected here and carried out after the
 //! commit. Must not know: channels to the outside, executors, HTTP.
 
-use crate::attempt::RunFacts;
+use crate::run_facts::RunFacts;
 use crate::command::Answer;
 use crate::definitions::Definitions;
 use crate::error::Error;
@@ -138,7 +138,7 @@ impl Core {
     ) -> Result<(), EventError> {
         let resident = self.runs.get_mut(&key).ok_or(EventError::NotOpen)?;
         resident.run.apply(event, self.now, applied)?;
-        let moment = record::Moment { now: self.now, wall: self.wall, epoch: self.epoch, actor };
+        let moment = record::Moment { now: self.now, epoch: self.epoch, actor };
         let facts = resident.facts.clone();
         let last = tx.savepoint(|tx| record::changes(tx, &facts, &applied.changes, &moment))?;
         self.changes += applied.changes.len();
@@ -167,7 +167,14 @@ impl Core {
                 }
             }
         }
-        if let (true, Some(resident)) = (applied.more, self.runs.get_mut(&key))
+        if applied.more {
+            self.list(key);
+        }
+    }
+
+    /// The run has work left over, or may begin: its turn comes in this batch or the next.
+    pub(crate) fn list(&mut self, key: RunKey) {
+        if let Some(resident) = self.runs.get_mut(&key)
             && !std::mem::replace(&mut resident.listed, true)
         {
             self.unfinished.push_back(key);
@@ -183,7 +190,12 @@ impl Core {
     }
 
     fn over(&mut self, key: RunKey) {
-        self.runs.remove(&key);
+        let resident = self.runs.remove(&key);
+        if let Some(subscription) = resident.and_then(|resident| resident.facts.subscription)
+            && let Some(next) = self.gate_next(subscription, key)
+        {
+            self.list(next);
+        }
         self.process_slots.forget(key);
         self.wasm_slots.forget(key);
         self.after.push(After::RunOver { run: key });
@@ -223,7 +235,17 @@ impl Core {
         let Some(key) = self.unfinished.pop_front() else { return false };
         if let Some(resident) = self.runs.get_mut(&key) {
             resident.listed = false;
-            if let Err(EventError::Store(error)) = self.event(tx, key, Event::Continue, &Actor::host()) {
+            let event = match resident.run.status() {
+                RunStatus::Queued if self.may_begin(key) => Event::Begin,
+                RunStatus::Queued => return true,
+                RunStatus::Running
+                | RunStatus::Cancelling
+                | RunStatus::Success
+                | RunStatus::Failed
+                | RunStatus::Cancelled
+                | RunStatus::TimedOut => Event::Continue,
+            };
+            if let Err(EventError::Store(error)) = self.event(tx, key, event, &Actor::host()) {
                 warn!(run.key = key.0, "run {} could not go on yet: {error}", key.0);
             }
         }
@@ -239,6 +261,27 @@ impl Core {
         !self.unfinished.is_empty()
     }
 
+    /// Its subscription, if it has one, does not keep it waiting.
+    fn may_begin(&self, key: RunKey) -> bool {
+        let subscription = self.runs.get(&key).and_then(|resident| resident.facts.subscription);
+        subscription.is_none_or(|id| self.fires.gates.get(&id).is_none_or(|gate| gate.may_begin(key)))
+    }
+
+    /// The gates of all subscriptions as the open runs say, and whoever may go on does.
+    pub(crate) fn rebuild_gates(&mut self) {
+        self.fires.gates.clear();
+        let mut open: Vec<_> = self.runs.iter().collect();
+        open.sort_unstable_by_key(|(key, _)| **key);
+        for (key, resident) in open {
+            if let Some(subscription) = resident.facts.subscription {
+                let queued = resident.run.status() == RunStatus::Queued;
+                self.fires.gates.entry(subscription).or_default().restore(*key, queued);
+            }
+        }
+        let next: Vec<_> = self.fires.gates.values_mut().filter_map(hostler_model::schedule::Gate::advance).collect();
+        next.into_iter().for_each(|key| self.list(key));
+    }
+
     /// Puts a run that was just created, or read back, into memory.
     pub(crate) fn insert(&mut self, run: Run, facts: Arc<RunFacts>) {
         self.touched.insert(facts.key);
@@ -249,7 +292,11 @@ impl Core {
     pub(crate) fn load(&mut self, tx: &mut WriteTx<'_>, row: &RunRow) -> Result<Vec<AttemptId>, Error> {
         let pipeline = self.definitions.of_run(tx, row)?;
         let facts = Arc::new(RunFacts::of(row, pipeline.clone())?);
-        let rows = tx.task_rows(row.key)?;
+        let mut rows = Vec::new();
+        tx.task_rows(row.key, |task| {
+            rows.push(task);
+            Ok(())
+        })?;
         let loaded = Run::load(pipeline, row.status, row.cancel_reason, row.deadline, rows);
         self.insert(loaded.run, facts);
         let mut applied = Applied { actions: loaded.actions, more: true, ..Applied::default() };
@@ -286,7 +333,9 @@ impl Core {
         self.last_event = None;
         self.fires.forget();
         let touched: Vec<_> = self.touched.drain().collect();
-        touched.into_iter().try_for_each(|key| self.reload(tx, key))
+        touched.into_iter().try_for_each(|key| self.reload(tx, key))?;
+        self.rebuild_gates();
+        Ok(())
     }
 
     /// The batch is durable.
@@ -301,8 +350,8 @@ impl Core {
         let active: Vec<_> = self.runs.get(&key).map(|resident| resident.run.active()).unwrap_or_default();
         let ids: Vec<_> = active.iter().map(|(task, attempt)| self.attempt_id(key, *task, *attempt)).collect();
         self.after.extend(ids.into_iter().map(|id| After::Kill { id }));
-        let last = tx.savepoint(|tx| record::quarantine(tx, key, self.wall))?;
-        self.last_event = last.or(self.last_event);
+        tx.savepoint(|tx| record::quarantine(tx, key, self.now))?;
+        self.last_event = Some(tx.last_cursor()?.0);
         self.over(key);
         Err(EventError::Quarantined)
     }

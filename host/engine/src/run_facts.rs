@@ -23,7 +23,8 @@ pub(crate) struct RunFacts {
 impl RunFacts {
     pub(crate) fn of(row: &RunRow, pipeline: Arc<Pipeline>) -> Result<Self, Error> {
         let broken = |what: &str| Error::Internal { message: format!("the {what} of run {} cannot be read", row.id) };
-        let params = Bound::stored(&pipeline, &row.params).map_err(|_| broken("params"))?;
+        let kept = serde_json::from_str(&row.params).map_err(|_| broken("params"))?;
+        let params = pipeline.rebind(kept).map_err(|_| broken("params"))?;
         let attributes: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(&row.attributes).map_err(|_| broken("attributes"))?;
         let text = |(name, value): (String, serde_json::Value)| match value {

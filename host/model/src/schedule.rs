@@ -202,12 +202,22 @@ impl Gate {
     pub fn ended(&mut self, run: RunKey) -> Option<RunKey> {
         self.running.retain(|other| *other != run);
         self.queue.retain(|other| *other != run);
+        self.advance()
+    }
+
+    /// Lets the next one begin, if none is under way.
+    pub fn advance(&mut self) -> Option<RunKey> {
         if !self.running.is_empty() {
             return None;
         }
         let next = self.queue.pop_front()?;
         self.running.push(next);
         Some(next)
+    }
+
+    /// Its turn has come, or came before.
+    pub fn may_begin(&self, run: RunKey) -> bool {
+        self.running.contains(&run)
     }
 
     pub fn is_empty(&self) -> bool {
