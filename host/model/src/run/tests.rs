@@ -186,7 +186,11 @@ fn check(graph_text: &str, script: &str) -> String {
         let (seconds, event) = line.split_once(' ').expect("a line is `SECONDS EVENT`");
         let now = Timestamp(seconds.parse::<i64>().expect("whole seconds") * 1000);
         write!(play.told, "{line} =>").expect("a string takes all");
-        if event == "reload" { play.reload(now) } else { play.play(play.read(event), now) }
+        if event == "reload" {
+            play.reload(now);
+        } else {
+            play.play(play.read(event), now);
+        }
         play.told.push('\n');
     }
     play.told
