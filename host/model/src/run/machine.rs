@@ -674,7 +674,11 @@ impl Run {
 /// Whatever an attempt says about its end after it was told to end, it was stopped; unless it never was, or nobody knows.
 fn as_stopped(exit: Exit) -> Exit {
     match exit {
-        Exit::Code { .. } | Exit::Signal { .. } | Exit::Exceeded { .. } | Exit::Trapped { .. } => Exit::Stopped,
+        Exit::Code { .. }
+        | Exit::Signal { .. }
+        | Exit::Exceeded { .. }
+        | Exit::Trapped { .. }
+        | Exit::BadOutputs { .. } => Exit::Stopped,
         Exit::Stopped | Exit::NotStarted { .. } | Exit::Lost { .. } => exit,
     }
 }
