@@ -1,15 +1,17 @@
 //! What becomes of the instants of a subscription, and which of its runs may begin: pure arithmetic over times and counts.
 //!
-//! An instant is *missed* when it is decided more than `MISSED_AFTER` late (the host was away, the wall clock was set forward);
-//! catch-up says what becomes of missed instants, overlap what becomes of those that start. Each instant is decided once.
-//! Invariants: decisions come in the order of the instants; unless overlap says `allow`, no two runs of a subscription are under
-//! way at once, and those that wait begin in the order they came. Must not know: clocks, plugins, rows.
+//! An instant is *missed* when it is decided more than `MISSED_AFTER` later than it was due, its jitter counted in (the host
+//! was away, the wall clock was set forward); catch-up says what becomes of missed instants, overlap what becomes of those
+//! that start. What a catch-up starts is subject to overlap like all else: `all` with `skip` starts the oldest only.
+//! Invariants: decisions come in the order of the instants, one for each; unless overlap says `allow`, no two runs of a
+//! subscription are under way at once, and those that wait begin in the order they came.
+//! Must not know: clocks, plugins, rows; nor the mark behind which all is decided, which the caller holds instants against.
 
 use crate::{Duration, RunKey, SubscriptionId, Timestamp};
 use std::collections::VecDeque;
 use std::fmt;
 
-/// Up to this late an instant counts as on time.
+/// Up to this long after it was due an instant counts as on time.
 pub const MISSED_AFTER: Duration = Duration::from_secs(60);
 
 /// What a fire does while earlier runs of its subscription are open.
@@ -79,7 +81,9 @@ impl fmt::Display for Skip {
         match self {
             Self::RunOpen { open: 1 } => f.write_str("an earlier run is still open, and overlap is `skip`"),
             Self::RunOpen { open } => write!(f, "{open} earlier runs are still open, and overlap is `skip`"),
-            Self::QueueFull { max } => write!(f, "{max} runs wait already, which is the limit of the queue"),
+            Self::QueueFull { max } => {
+                write!(f, "an earlier run is still open, and the queue behind it takes {max} at most")
+            }
         }
     }
 }
@@ -97,32 +101,36 @@ impl fmt::Display for Missed {
 }
 
 /// When an instant really comes due: later by a share of `jitter` that is the same for a subscription for ever (FNV-1a of its
-/// id), so that many subscriptions of one instant spread out and each keeps its distance from run to run.
+/// id), so that many subscriptions of one instant spread out and each keeps its distance from fire to fire.
 pub fn due(instant: Timestamp, subscription: SubscriptionId, jitter: Duration) -> Timestamp {
-    if jitter == Duration::ZERO {
-        return instant;
-    }
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     let hash = subscription.0.to_le_bytes().into_iter().fold(0xcbf2_9ce4_8422_2325, step);
-    instant.plus(Duration::from_millis(hash % jitter.as_millis()))
+    instant.plus(Duration::from_millis(hash.checked_rem(jitter.as_millis()).unwrap_or(0)))
 }
 
-/// Decides instants that have come due, given in rising order. `open` counts the runs of before.
-pub fn decide(policy: &Policy, instants: &[Timestamp], now: Timestamp, open: Open) -> Vec<(Timestamp, Decision)> {
-    let late = policy.jitter.as_millis().saturating_add(MISSED_AFTER.as_millis());
-    let is_missed = |at: Timestamp| now.since(at).as_millis() > late;
-    let missed = instants.iter().take_while(|at| is_missed(**at)).count();
-    let mut open = open;
-    let decided = instants.iter().enumerate().map(|(index, at)| {
+/// Whether an instant that is decided now counts as missed.
+pub fn is_missed(policy: &Policy, subscription: SubscriptionId, instant: Timestamp, now: Timestamp) -> bool {
+    now.since(due(instant, subscription, policy.jitter)) > MISSED_AFTER
+}
+
+/// Decides instants of a subscription, given in rising order. `open` counts its runs of before.
+pub fn decide(
+    policy: &Policy,
+    subscription: SubscriptionId,
+    instants: &[Timestamp],
+    now: Timestamp,
+    mut open: Open,
+) -> Vec<(Timestamp, Decision)> {
+    let missed = instants.iter().take_while(|at| is_missed(policy, subscription, **at, now)).count();
+    let mut one = |(index, at): (usize, &Timestamp)| {
         let newer = missed.saturating_sub(index + 1);
         let caught_up = if index < missed { catch_up(policy.catch_up, *at, newer, now) } else { Ok(()) };
-        let decision = match caught_up {
+        match caught_up {
             Err(why) => Decision::Missed(why),
             Ok(()) => overlap(policy.overlap, &mut open),
-        };
-        (*at, decision)
-    });
-    decided.collect()
+        }
+    };
+    instants.iter().enumerate().map(|instant| (*instant.1, one(instant))).collect()
 }
 
 fn catch_up(policy: CatchUp, at: Timestamp, newer: usize, now: Timestamp) -> Result<(), Missed> {
@@ -169,7 +177,7 @@ impl Gate {
         Open { running: self.running.len() as u32, queued: self.queue.len() as u32 }
     }
 
-    /// A run read back from its rows, oldest first.
+    /// A run read back from its rows, oldest first. After the last of them `advance` lets go whoever waits for nobody.
     pub fn restore(&mut self, run: RunKey, queued: bool) {
         if queued {
             self.queue.push_back(run);
@@ -224,3 +232,6 @@ impl Gate {
         self.running.is_empty() && self.queue.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;
