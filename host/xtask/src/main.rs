@@ -23,7 +23,11 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command { name: "demo", about: "Build the host, start it and watch an example pipeline run", run: demo::run },
     Command { name: "test", about: "Set up what is missing and run every test there is", run: test::run },
-    Command { name: "tidy", about: "Check rooms, module docs, lengths, links and licences", run: tidy::run },
+    Command {
+        name: "tidy",
+        about: "Check rooms, module docs, lengths, links and licences; --fix wraps comments",
+        run: tidy::run,
+    },
     Command { name: "plugins", about: "Build all components for wasm32-wasip2", run: plugins::run },
     Command { name: "docs", about: "Write docs/reference again; --check only compares", run: docs::run },
 ];

@@ -10,6 +10,7 @@ mod rooms;
 mod rust;
 mod source;
 mod text;
+mod wrap;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -71,8 +72,23 @@ impl Findings {
 }
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    crate::expect_only(&[], arguments)?;
-    check(&Machine::here()?)
+    crate::expect_only(&["--fix"], arguments)?;
+    let machine = Machine::here()?;
+    if !arguments.is_empty() {
+        fix(&machine.root)?;
+    }
+    check(&machine)
+}
+
+/// Repair what has only one right form: comments that are too wide.
+fn fix(root: &Path) -> anyhow::Result<()> {
+    for file in Tree::read(root)?.files.iter().filter(|file| file.path.ends_with(".rs")) {
+        if let Some(text) = wrap::wrap(&file.text) {
+            std::fs::write(root.join(&file.path), text).with_context(|| format!("failed to write `{}`", file.path))?;
+            println!("{}: comments wrapped", file.path);
+        }
+    }
+    Ok(())
 }
 
 /// Print all findings; an error when one of them is a failure.

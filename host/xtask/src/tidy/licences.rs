@@ -24,7 +24,10 @@ struct Licences {
 }
 
 pub(super) fn check(metadata: &Metadata, tree: &Tree, findings: &mut Findings) -> anyhow::Result<()> {
-    let text = tree.text(RULES).with_context(|| format!("{RULES} is not there"))?;
+    let Some(text) = tree.text(RULES) else {
+        findings.fail(RULES, 1, "it is not there, and no licence is allowed without it");
+        return Ok(());
+    };
     let rules: Rules = toml::from_str(text).with_context(|| format!("failed to read {RULES}"))?;
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for package in &metadata.packages {
