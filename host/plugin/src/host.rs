@@ -1,0 +1,33 @@
+//! What the host gives to a guest in one call, and the state of that call. One file for each interface.
+//!
+//! Invariant: a call's state is made for it and dropped after it. Must not know: roles.
+
+mod config;
+mod kv;
+mod log;
+
+pub(crate) use kv::{Cache, Memory};
+pub(crate) use log::LogBudget;
+
+use crate::limiter::Limiter;
+use std::sync::Arc;
+use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
+
+/// The state of one guest in one call.
+pub(crate) struct Guest {
+    pub(crate) wasi: WasiCtx,
+    pub(crate) table: ResourceTable,
+    pub(crate) limiter: Limiter,
+    /// JSON text of the operator's settings.
+    pub(crate) settings: Arc<str>,
+    pub(crate) log: LogBudget,
+    pub(crate) memory: Memory,
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl crate::bindings::hostler::plugin::types::Host for Guest {}
