@@ -1,3 +1,4 @@
 //! The one place that changes state: takes events in order, commits, then acts.
 
 pub mod executor;
+pub mod warden;
