@@ -7,6 +7,7 @@
 mod link;
 pub mod process;
 pub mod testing;
+pub mod wasm;
 
 use hostler_model::{AttemptId, Duration, Exit, Timestamp};
 use std::path::PathBuf;

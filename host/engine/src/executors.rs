@@ -4,11 +4,12 @@ use crate::executor::{Executor, Recovered, Reports, Start, What};
 use crate::executor::process::ProcessExecutor;
 use crate::executor::wasm::WasmExecutor;
 use hostler_model::{AttemptId, Duration, TaskKind};
+use std::sync::Arc;
 
 /// One of each kind. Cheap to clone.
 #[derive(Clone)]
 pub struct Executors {
-    pub process: ProcessExecutor,
+    pub process: Arc<ProcessExecutor>,
     pub wasm: WasmExecutor,
 }
 
