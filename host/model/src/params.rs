@@ -245,9 +245,20 @@ mod tests {
     fn all_that_is_wrong_with_params_is_said_at_once() {
         let said = bind(&typed(), json!({"count": 4, "dry": "maybe", "ratio": [1], "filter": "{", "dya": 1}))
             .expect_err("all wrong");
-        insta::assert_snapshot!(said, @"");
+        insta::assert_snapshot!(said, @r#"
+        5 problems
+          /count: must be one of: 1, 2, 3
+          /dry: `maybe` is not true or false
+          /filter: `{` is not JSON (a string is written with its quotes: `"text"`)
+          /ratio: must be a number, not [1]
+          /dya: the pipeline does not declare this param (it declares `count`, `day`, `dry`, `filter`, `ratio`; `"params_open": true` lets others in)
+        "#);
         let said = bind(&typed(), json!({"day": "a\u{0}b"})).expect_err("wrong");
-        insta::assert_snapshot!(said, @"");
+        insta::assert_snapshot!(said, @r"
+        2 problems
+          /count: must be given; it has no default
+          /day: contains a NUL character, which cannot be given to a task
+        ");
     }
 
     #[test]
