@@ -142,7 +142,8 @@ impl<'a> Decoder<'a> {
             return;
         };
         if version.as_u64() != Some(FORMAT_VERSION.into()) {
-            let message = format!("this version of hostler reads version {FORMAT_VERSION} of the format, not {version}");
+            let message =
+                format!("this version of hostler reads version {FORMAT_VERSION} of the format, not {version}");
             self.findings.add(node.at, path, message);
         }
     }

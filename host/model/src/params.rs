@@ -55,7 +55,7 @@ impl Pipeline {
 
     /// The same params again from what `Bound::json` gave for this pipeline.
     pub fn rebind(&self, values: Map<String, Value>) -> Result<Bound, Problems> {
-        let wrong = |param: &&Param| !values.get(&param.name).is_some_and(|value| check(param, value).is_ok());
+        let wrong = |param: &&Param| values.get(&param.name).is_none_or(|value| check(param, value).is_err());
         match self.params.iter().find(wrong) {
             Some(param) => Err(problem(&param.name, "the kept value does not fit the param").into()),
             None => Bound::new(self, values),

@@ -83,20 +83,16 @@ impl From<Broken> for Findings {
 
 impl Findings {
     pub(super) fn add(&mut self, at: u32, path: &Path<'_>, message: impl Into<String>) {
-        self.push(at, path, message, None);
+        self.add_with_hint(at, path, message, None);
     }
 
     pub(super) fn add_with_hint(&mut self, at: u32, path: &Path<'_>, message: impl Into<String>, hint: Option<String>) {
-        self.push(at, path, message, hint);
-    }
-
-    fn push(&mut self, at: u32, path: &Path<'_>, message: impl Into<String>, hint: Option<String>) {
         if self.listed.len() == LISTED_MAX {
             self.unlisted += 1;
             return;
         }
         let mut problem = Problem::new(harmless(&path.pointer()), harmless(&message.into()));
-        problem.hint = hint.as_deref().map(harmless);
+        problem.hint = hint.map(|hint| harmless(&hint));
         self.listed.push((at, problem));
     }
 

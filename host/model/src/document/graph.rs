@@ -9,7 +9,7 @@ use super::findings::{Findings, Path};
 use super::task::{Draft, references_mut};
 use crate::TaskIndex;
 use crate::spec::{Condition, Edges, Join, Reference, Task};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Edges that one reference is followed upwards before it is left to the search in bulk.
 const NEAR: usize = 32;
@@ -182,7 +182,16 @@ struct Upstream<'g, 'a> {
 impl Upstream<'_, '_> {
     fn check(&self, uses: &[Use], findings: &mut Findings) {
         let mut far = Vec::new();
+        // The uses of one task stand together; one that gathers the outputs of thousands needs them in a set.
+        let mut direct = (u32::MAX, HashSet::new());
         for one in uses {
+            if direct.0 != one.task {
+                let ups = self.drafts[one.task as usize].task.depends_on.iter();
+                direct = (one.task, ups.map(|up| up.task.0).collect());
+            }
+            if direct.1.contains(&one.upstream) {
+                continue;
+            }
             match self.near(one) {
                 Some(true) => {}
                 Some(false) => self.refuse(one, findings),

@@ -104,7 +104,7 @@ impl<'a> Decoder<'a> {
                 "env" => task.env = self.env(node, here),
                 "depends_on" => (task.depends_on, draft.places) = self.depends_on(index, node, here),
                 "join" => {
-                    task.join = self.choice(node, here, &[("all", Join::All), ("any", Join::Any)]).unwrap_or_default()
+                    task.join = self.choice(node, here, &[("all", Join::All), ("any", Join::Any)]).unwrap_or_default();
                 }
                 "retry" => task.retry = self.retry(node, here),
                 "timeout" => task.timeout = self.timeout(node, here),
