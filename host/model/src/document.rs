@@ -110,7 +110,7 @@ impl<'a> Decoder<'a> {
         let node = &member.node;
         match &*member.key {
             "tasks" | "params" => {}
-            "version" => _ = self.whole(node, path, &(FORMAT_VERSION..=FORMAT_VERSION)),
+            "version" => self.version(node, path),
             "id" => {
                 if let Some(id) = self.text(node, path) {
                     match Slug::parse(id) {
@@ -133,6 +133,18 @@ impl<'a> Decoder<'a> {
                 pipeline.workspace = self.choice(node, path, &words).unwrap_or_default();
             }
             _ => self.unknown(member, root, &PIPELINE),
+        }
+    }
+
+    fn version(&mut self, node: &Node<'a>, path: &Path<'_>) {
+        let Shape::Number(version) = &node.shape else {
+            self.wrong_shape(node, path, &format!("the number {FORMAT_VERSION}"));
+            return;
+        };
+        if version.as_u64() != Some(FORMAT_VERSION.into()) {
+            let message =
+                format!("this version of hostler reads version {FORMAT_VERSION} of the format, not {version}");
+            self.findings.add(node.at, path, message);
         }
     }
 

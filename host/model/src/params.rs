@@ -55,7 +55,7 @@ impl Pipeline {
 
     /// The same params again from what `Bound::json` gave for this pipeline.
     pub fn rebind(&self, values: Map<String, Value>) -> Result<Bound, Problems> {
-        let wrong = |param: &&Param| !values.get(&param.name).is_some_and(|value| check(param, value).is_ok());
+        let wrong = |param: &&Param| values.get(&param.name).is_none_or(|value| check(param, value).is_err());
         match self.params.iter().find(wrong) {
             Some(param) => Err(problem(&param.name, "the kept value does not fit the param").into()),
             None => Bound::new(self, values),
@@ -245,9 +245,20 @@ mod tests {
     fn all_that_is_wrong_with_params_is_said_at_once() {
         let said = bind(&typed(), json!({"count": 4, "dry": "maybe", "ratio": [1], "filter": "{", "dya": 1}))
             .expect_err("all wrong");
-        insta::assert_snapshot!(said, @"");
+        insta::assert_snapshot!(said, @r#"
+        5 problems
+          /count: must be one of: 1, 2, 3
+          /dry: `maybe` is not true or false
+          /filter: `{` is not JSON (a string is written with its quotes: `"text"`)
+          /ratio: must be a number, not [1]
+          /dya: the pipeline does not declare this param (it declares `count`, `day`, `dry`, `filter`, `ratio`; `"params_open": true` lets others in)
+        "#);
         let said = bind(&typed(), json!({"day": "a\u{0}b"})).expect_err("wrong");
-        insta::assert_snapshot!(said, @"");
+        insta::assert_snapshot!(said, @r"
+        2 problems
+          /count: must be given; it has no default
+          /day: contains a NUL character, which cannot be given to a task
+        ");
     }
 
     #[test]

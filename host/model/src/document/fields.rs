@@ -50,10 +50,14 @@ impl<'a> Decoder<'a> {
             self.wrong_shape(node, path, "an object");
             return Vec::new();
         };
-        let mut seen = HashSet::with_capacity(members.len());
-        let mut kept = Vec::with_capacity(members.len());
+        // Most objects are so small that looking at each key is faster than hashing them.
+        let mut seen = HashSet::new();
+        let is_small = members.len() <= 16;
+        let mut kept: Vec<&'n Member<'a>> = Vec::with_capacity(members.len());
         for member in members {
-            if seen.insert(&*member.key) {
+            let is_new =
+                if is_small { kept.iter().all(|one| one.key != member.key) } else { seen.insert(&*member.key) };
+            if is_new {
                 kept.push(member);
             } else {
                 let message = format!("the key `{}` stands here more than once", shorten(&member.key));

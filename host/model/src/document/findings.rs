@@ -4,6 +4,7 @@
 
 use super::text::{Broken, NOWHERE};
 use crate::{Problem, Problems};
+use std::fmt::Write;
 
 /// Problems that are listed; a document with more gets their number as the last one.
 pub(super) const LISTED_MAX: usize = 100;
@@ -23,24 +24,46 @@ pub(super) enum Path<'a> {
 
 impl Path<'_> {
     pub(super) fn pointer(&self) -> String {
+        let mut pointer = String::new();
+        self.write(&mut pointer);
+        pointer
+    }
+
+    fn write(&self, pointer: &mut String) {
         match self {
-            Self::Root => String::new(),
-            Self::Written(pointer) => (*pointer).to_string(),
+            Self::Root => {}
+            Self::Written(written) => pointer.push_str(written),
             Self::Key(parent, key) => {
-                format!("{}/{}", parent.pointer(), shorten(&key.replace('~', "~0").replace('/', "~1")))
+                parent.write(pointer);
+                pointer.push('/');
+                if key.contains(['~', '/']) || key.len() > SHOWN_MAX {
+                    pointer.push_str(&shorten(&key.replace('~', "~0").replace('/', "~1")));
+                } else {
+                    pointer.push_str(key);
+                }
             }
-            Self::Index(parent, index) => format!("{}/{index}", parent.pointer()),
+            Self::Index(parent, index) => {
+                parent.write(pointer);
+                _ = write!(pointer, "/{index}");
+            }
         }
     }
 }
 
+/// Characters of a text that are shown.
+const SHOWN_MAX: usize = 80;
+
 /// Enough of a text to recognise it.
 pub(super) fn shorten(text: &str) -> String {
-    const SHOWN_MAX: usize = 80;
     match text.char_indices().nth(SHOWN_MAX) {
-        None => text.to_string(),
-        Some((end, _)) => format!("{}…", &text[..end]),
+        None => harmless(text),
+        Some((end, _)) => format!("{}…", harmless(&text[..end])),
     }
+}
+
+/// Problems are printed on terminals, which must not obey what a document says.
+fn harmless(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 #[derive(Default)]
@@ -60,20 +83,16 @@ impl From<Broken> for Findings {
 
 impl Findings {
     pub(super) fn add(&mut self, at: u32, path: &Path<'_>, message: impl Into<String>) {
-        self.push(at, path, message, None);
+        self.add_with_hint(at, path, message, None);
     }
 
     pub(super) fn add_with_hint(&mut self, at: u32, path: &Path<'_>, message: impl Into<String>, hint: Option<String>) {
-        self.push(at, path, message, hint);
-    }
-
-    fn push(&mut self, at: u32, path: &Path<'_>, message: impl Into<String>, hint: Option<String>) {
         if self.listed.len() == LISTED_MAX {
             self.unlisted += 1;
             return;
         }
-        let mut problem = Problem::new(path.pointer(), message);
-        problem.hint = hint;
+        let mut problem = Problem::new(harmless(&path.pointer()), harmless(&message.into()));
+        problem.hint = hint.map(|hint| harmless(&hint));
         self.listed.push((at, problem));
     }
 

@@ -9,10 +9,10 @@ use super::findings::{Findings, Path};
 use super::task::{Draft, references_mut};
 use crate::TaskIndex;
 use crate::spec::{Condition, Edges, Join, Reference, Task};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Edges that one reference is followed upwards before it is left to the search in bulk.
-const NEAR: usize = 256;
+const NEAR: usize = 32;
 /// Members of a cycle that are named.
 const MEMBERS_SHOWN: usize = 12;
 /// Dependencies of a dependency that are compared for contradictions: a mistake worth finding is made by hand.
@@ -37,10 +37,9 @@ pub(super) fn build(drafts: Vec<Draft<'_>>, uses: &[Use], findings: &mut Finding
 fn add_at_edge(findings: &mut Findings, drafts: &[Draft<'_>], task: usize, edge: usize, message: String) {
     let draft = &drafts[task];
     let place = &draft.places[edge];
-    let (tasks, depends_on);
-    let root = Path::Key(&Path::Root, "tasks");
-    tasks = Path::Key(&root, draft.name);
-    depends_on = Path::Key(&tasks, "depends_on");
+    let tasks = Path::Key(&Path::Root, "tasks");
+    let own = Path::Key(&tasks, draft.name);
+    let depends_on = Path::Key(&own, "depends_on");
     let name = drafts[draft.task.depends_on[edge].task.at()].name;
     let path = place.index.map_or(Path::Key(&depends_on, name), |index| Path::Index(&depends_on, index));
     findings.add(place.at, &path, message);
@@ -183,7 +182,16 @@ struct Upstream<'g, 'a> {
 impl Upstream<'_, '_> {
     fn check(&self, uses: &[Use], findings: &mut Findings) {
         let mut far = Vec::new();
+        // The uses of one task stand together; one that gathers the outputs of thousands needs them in a set.
+        let mut direct = (u32::MAX, HashSet::new());
         for one in uses {
+            if direct.0 != one.task {
+                let ups = self.drafts[one.task as usize].task.depends_on.iter();
+                direct = (one.task, ups.map(|up| up.task.0).collect());
+            }
+            if direct.1.contains(&one.upstream) {
+                continue;
+            }
             match self.near(one) {
                 Some(true) => {}
                 Some(false) => self.refuse(one, findings),
@@ -209,14 +217,15 @@ impl Upstream<'_, '_> {
         let lowest = self.positions[one.upstream as usize];
         let mut left = NEAR;
         let mut open = vec![one.task];
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = Vec::new();
         while let Some(task) = open.pop() {
             for up in &self.drafts[task as usize].task.depends_on {
                 left = left.checked_sub(1)?;
                 if up.task.0 == one.upstream {
                     return Some(true);
                 }
-                if self.positions[up.task.at()] > lowest && seen.insert(up.task) {
+                if self.positions[up.task.at()] > lowest && !seen.contains(&up.task.0) {
+                    seen.push(up.task.0);
                     open.push(up.task.0);
                 }
             }
@@ -241,6 +250,10 @@ impl Upstream<'_, '_> {
 
     fn refuse(&self, one: &Use, findings: &mut Findings) {
         let (task, upstream) = (self.drafts[one.task as usize].name, self.drafts[one.upstream as usize].name);
+        if one.task == one.upstream {
+            findings.add(one.at, &Path::Written(&one.pointer), "a task cannot refer to its own outputs");
+            return;
+        }
         let message = format!("refers to an output of `{upstream}`, which need not have ended when `{task}` starts");
         let hint = format!("add `{upstream}` to `depends_on`");
         findings.add_with_hint(one.at, &Path::Written(&one.pointer), message, Some(hint));

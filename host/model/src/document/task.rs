@@ -76,7 +76,7 @@ pub(super) struct Draft<'a> {
     pub(super) task: Task,
     /// Its name as written, which need not be a slug.
     pub(super) name: &'a str,
-    /// It has no kind at all, not even a wrong one.
+    /// It has no kind at all, nor anything that may be meant for one.
     pub(super) is_merge: bool,
     /// One for each of `task.depends_on`.
     pub(super) places: Vec<Place>,
@@ -89,9 +89,9 @@ impl<'a> Decoder<'a> {
         let name = Slug::parse(&member.key).map_err(|why| self.findings.add(member.at, path, why.to_string()));
         let task = empty(name.unwrap_or_else(|()| placeholder()));
         let members = self.members(&member.node, path);
-        let is_kind =
-            |field: &&Member<'_>| KINDS.contains(&&*field.key) || TASK.later.iter().any(|(key, _)| *key == field.key);
-        let is_merge = !members.iter().any(|field| is_kind(field));
+        // A key that nobody knows may be meant for a kind; it has a problem of its own.
+        let without_kind = |key: &str| TASK.known.contains(&key) && !KINDS.contains(&key);
+        let is_merge = members.iter().all(|field| without_kind(&field.key));
         let mut draft = Draft { task, name: &member.key, is_merge, places: Vec::new() };
         let task = &mut draft.task;
         for field in &members {
@@ -104,7 +104,7 @@ impl<'a> Decoder<'a> {
                 "env" => task.env = self.env(node, here),
                 "depends_on" => (task.depends_on, draft.places) = self.depends_on(index, node, here),
                 "join" => {
-                    task.join = self.choice(node, here, &[("all", Join::All), ("any", Join::Any)]).unwrap_or_default()
+                    task.join = self.choice(node, here, &[("all", Join::All), ("any", Join::Any)]).unwrap_or_default();
                 }
                 "retry" => task.retry = self.retry(node, here),
                 "timeout" => task.timeout = self.timeout(node, here),

@@ -15,8 +15,18 @@ fn refused(text: &str) -> String {
 #[test]
 fn a_problem_in_text_says_line_and_column_in_characters() {
     let said = refused("{\n  \"id\": \"p\",\n  \"tasks\": {\"ä\": {}, \"t\": {\"é\": 1}}\n}");
-    insta::assert_snapshot!(said, @"");
-    insta::assert_snapshot!(refused("{\n\n  \"id\": nope\n}"), @"");
+    insta::assert_snapshot!(said, @r"
+    2 problems
+      3:13: /tasks/ä: `ä` begins with `ä`; a name begins with a letter a-z or a digit
+      3:28: /tasks/t/é: a task has no field `é` (it has `description`, `process`, `wasm`, `env`, `depends_on`, `join`, `retry`, `timeout`, `grace`, `allow_failure`, `success_codes`, `on_lost`)
+    ");
+    insta::assert_snapshot!(refused("{\n\n  \"id\": nope\n}"), @"3:9: not JSON: `nope` is no value; a string stands in double quotes");
+}
+
+#[test]
+fn problems_carry_no_control_characters_to_a_terminal() {
+    let said = refused(r#"{"id":"\u001b[2J","tasks":{"\u001b]0;x":{},"t":{"\u0007":1,"env":{"\u009b":"${\u001b}"}}}}"#);
+    assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
 }
 
 #[test]
@@ -44,7 +54,10 @@ fn the_same_definition_has_the_same_digest() {
     let again: Value = serde_json::from_str(&text).expect("canonical text is JSON");
     assert_eq!(again, value);
     assert_eq!(canonical(&again), text);
-    assert_eq!(canonical(&json!({"b": [1, {"d": null, "c": "\"é\n"}], "a": true})), r#"{"a":true,"b":[1,{"c":"\"é\n","d":null}]}"#);
+    assert_eq!(
+        canonical(&json!({"b": [1, {"d": null, "c": "\"é\n"}], "a": true})),
+        r#"{"a":true,"b":[1,{"c":"\"é\n","d":null}]}"#
+    );
     assert_eq!(digest(""), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     assert_eq!(Pipeline::parse(&text), Pipeline::parse(EVERYTHING));
 }
@@ -120,6 +133,17 @@ fn a_hundred_thousand_tasks_are_read_in_one_go() {
     for (text, good) in [(fan, true), (chain, true), (far, true), (cycle, false)] {
         assert_eq!(Pipeline::parse(&text).is_ok(), good);
     }
+}
+
+#[test]
+fn one_task_may_gather_the_outputs_of_all_others() {
+    let names: Vec<_> = (0..50_000).map(|index| format!("t{index}")).collect();
+    let process = json!({"argv": ["true"]});
+    let mut tasks: Map<String, Value> = names.iter().map(|name| (name.clone(), json!({"process": process}))).collect();
+    let env: Map<String, Value> =
+        names.iter().map(|name| (name.to_uppercase(), json!(format!("${{tasks.{name}.outputs.n}}")))).collect();
+    tasks.insert("all".into(), json!({"process": process, "env": env, "depends_on": names}));
+    assert!(Pipeline::from_value(&json!({"id": "p", "tasks": tasks})).is_ok());
 }
 
 #[test]
