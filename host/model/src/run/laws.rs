@@ -202,6 +202,7 @@ impl World {
         }
         if let Change::Task { task, to: TaskStatus::Starting, attempt, .. } = change {
             assert_eq!(self.rows.tasks.get(task).map_or(0, |row| row.attempt) + 1, *attempt);
+            assert_ne!(self.rows.status, Some(RunStatus::Cancelling), "{task:?} starts under a cancel");
         }
     }
 
