@@ -33,6 +33,9 @@ struct Cell {
     due: Timestamp,
 }
 
+// A run of 100,000 tasks is normal, and many are open at once.
+const _: () = assert!(size_of::<Cell>() <= 32);
+
 #[derive(Clone, Copy, Debug)]
 enum Work {
     /// Start tasks without dependencies, from this index on.
@@ -111,6 +114,7 @@ pub struct Run {
     failures: BTreeMap<TaskIndex, Failure>,
     fail_fast: Option<TaskIndex>,
     work: VecDeque<Work>,
+    step: usize,
     now: Timestamp,
 }
 
@@ -138,6 +142,7 @@ impl Run {
             failures: BTreeMap::new(),
             fail_fast: None,
             work: VecDeque::new(),
+            step: STEP,
             now: Timestamp(i64::MIN),
         }
     }
@@ -176,6 +181,12 @@ impl Run {
         }
         self.work.extend(ended.into_iter().map(|task| Work::Ended { task, edge: 0 }));
         self.work.push_back(Work::Roots { next: 0 });
+    }
+
+    /// Stops and goes on so often that small graphs meet every place where a call can be too short.
+    #[cfg(test)]
+    pub(super) fn in_steps_of(self, step: usize) -> Self {
+        Self { step, ..self }
     }
 
     pub fn pipeline(&self) -> &Arc<Pipeline> {
@@ -363,7 +374,7 @@ impl Run {
     }
 
     fn settle(&mut self, out: &mut Applied) {
-        let mut steps = STEP;
+        let mut steps = self.step;
         while steps > 0 {
             let Some(work) = self.work.pop_front() else { break };
             // What is left of an entry goes back to the front, so that consequences stay in order.
