@@ -67,3 +67,51 @@ fn back_up(connection: &Connection, path: &Path, found: u32, now: Timestamp) -> 
     tracing::info!("schema {found} backed up to `{}` before migrating", copy.display());
     Ok(copy)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on says where it stood")]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+    const SECOND: &str = "ALTER TABLE pipeline ADD COLUMN colour TEXT";
+    const BROKEN: &str = "CREATE TABLE half (a TEXT) STRICT; INSERT INTO nowhere VALUES (1)";
+
+    fn migrated(path: &Path, migrations: &[&str]) -> Result<Option<u32>, Error> {
+        migrate(&mut Connection::open(path).unwrap(), path, migrations, NOW)
+    }
+
+    fn count(path: &Path, sql: &str) -> i64 {
+        Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    const ROWS: &str = "SELECT count(*) FROM pipeline";
+    const COLOURS: &str = "SELECT count(*) FROM pragma_table_info('pipeline') WHERE name = 'colour'";
+
+    #[test]
+    fn a_file_is_backed_up_whole_before_it_is_migrated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hostler.db");
+        assert_eq!(migrated(&path, MIGRATIONS).unwrap(), None);
+        let row = "INSERT INTO pipeline (namespace_id, id, created_at) VALUES (1, 'p', 0)";
+        Connection::open(&path).unwrap().execute(row, []).unwrap();
+        assert!(!dir.path().join("backups").exists(), "a new file needs no backup");
+
+        assert_eq!(migrated(&path, &[MIGRATIONS[0], SECOND]).unwrap(), Some(1));
+        assert_eq!((count(&path, ROWS), count(&path, COLOURS)), (1, 1));
+        let copy = dir.path().join(format!("backups/hostler-schema-1-{}.db", NOW.0));
+        assert_eq!((count(&copy, ROWS), count(&copy, COLOURS)), (1, 0));
+        assert_eq!(migrated(&copy, MIGRATIONS).unwrap(), None, "the backup opens in the older version");
+        assert_eq!(migrated(&path, &[MIGRATIONS[0], SECOND]).unwrap(), None);
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_the_file_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hostler.db");
+        migrated(&path, MIGRATIONS).unwrap();
+        assert!(migrated(&path, &[MIGRATIONS[0], BROKEN]).is_err());
+        assert_eq!(count(&path, "SELECT count(*) FROM sqlite_schema WHERE name = 'half'"), 0);
+        assert_eq!(migrated(&path, &[MIGRATIONS[0], SECOND]).unwrap(), Some(1), "and the right one can follow");
+    }
+}

@@ -11,10 +11,6 @@ use hostler_store::{
     Permission, RunFilter, Schedule, TaskChange, TaskFilter, Trust,
 };
 
-fn status_of(host: &Host, run: RunKey) -> RunStatus {
-    host.store.read(|tx| tx.run(run)).unwrap().unwrap().status
-}
-
 #[test]
 fn a_run_moves_only_from_the_state_it_is_in() {
     let mut host = host();

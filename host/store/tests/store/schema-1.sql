@@ -1,4 +1,5 @@
 -- A data folder of schema 1 with a row of most kinds. Never edited: a later schema adds a dump of its own.
+PRAGMA foreign_keys = OFF;
 PRAGMA application_id = 1213420620;
 PRAGMA user_version = 1;
 BEGIN TRANSACTION;

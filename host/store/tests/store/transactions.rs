@@ -87,16 +87,20 @@ fn a_full_disk_is_said_and_what_was_committed_stays() {
     host.write(|tx| event(tx, "{}")).unwrap();
 }
 
+/// The database gives up the whole transaction when the disk is full; what came after it would be committed by itself.
 #[test]
-fn a_full_disk_within_a_part_takes_back_that_part_only() {
+fn a_full_disk_within_a_part_ends_the_transaction_and_nothing_of_it_stays() {
     let mut host = host_with(Options { database_bytes_max: Some(512 * 1024), ..Options::new(NOW) });
     let text = "x".repeat(10_000);
     let mut tx = host.writer.begin().unwrap();
     event(&mut tx, "{}").unwrap();
     let full = tx.savepoint(|tx| (0..1_000).try_for_each(|_| event(tx, &text).map(|_| ())));
     assert!(matches!(full, Err(Error::DiskFull { .. })), "{full:?}");
-    tx.commit().unwrap();
-    assert_eq!(host.store.read(|tx| tx.events(Cursor(0), EventFilter::default(), 10)).unwrap().len(), 1);
+    assert!(matches!(event(&mut tx, "{}"), Err(Error::TransactionLost { .. })));
+    assert!(matches!(tx.savepoint(|_| Ok::<_, Error>(())), Err(Error::TransactionLost { .. })));
+    assert!(matches!(tx.commit(), Err(Error::TransactionLost { .. })));
+    assert!(host.store.read(|tx| tx.events(Cursor(0), EventFilter::default(), 10)).unwrap().is_empty());
+    host.write(|tx| event(tx, "{}")).unwrap();
 }
 
 #[test]
