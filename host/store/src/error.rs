@@ -22,6 +22,11 @@ pub enum Error {
     ReadOnly { path: PathBuf },
     #[error("`{}` is damaged ({what}); restore the folder `backups` beside it or a backup of your own", path.display())]
     Corrupt { path: PathBuf, what: String },
+    #[error("the key file `{}` is missing, without which what plugins kept cannot be read; put it back from a backup", path.display())]
+    KeyMissing { path: PathBuf },
+    /// A program that is not a host holds the write lock, such as a SQLite shell.
+    #[error("another program holds the database `{}`; close it", path.display())]
+    Held { path: PathBuf },
     #[error("`{}` is not a database of hostler; choose another data folder", path.display())]
     Foreign { path: PathBuf },
     #[error("`{}` was made by a newer hostler (schema {found}, this one knows {known}); start that version, or restore the backup it made", path.display())]
@@ -52,9 +57,12 @@ impl Error {
             Self::NotFound { .. } => Kind::NotFound,
             Self::KvFull { .. } => Kind::TooLarge,
             Self::Busy { .. } => Kind::Busy,
-            Self::DiskFull { .. } | Self::ReadOnly { .. } | Self::Locked { .. } | Self::TransactionLost { .. } => {
-                Kind::Unavailable
-            }
+            Self::DiskFull { .. }
+            | Self::ReadOnly { .. }
+            | Self::Locked { .. }
+            | Self::Held { .. }
+            | Self::KeyMissing { .. }
+            | Self::TransactionLost { .. } => Kind::Unavailable,
             Self::Foreign { .. } | Self::Newer { .. } => Kind::Invalid,
             Self::Corrupt { .. } | Self::Undecryptable { .. } | Self::Io { .. } | Self::Sql { .. } => Kind::Internal,
         }
@@ -68,12 +76,14 @@ impl Error {
             | Self::Foreign { .. }
             | Self::Newer { .. }
             | Self::Locked { .. }
+            | Self::KeyMissing { .. }
             | Self::Io { .. } => true,
             Self::Conflict { .. }
             | Self::Exists { .. }
             | Self::NotFound { .. }
             | Self::KvFull { .. }
             | Self::Busy { .. }
+            | Self::Held { .. }
             | Self::DiskFull { .. }
             | Self::Undecryptable { .. }
             | Self::TransactionLost { .. }
@@ -98,6 +108,7 @@ impl Error {
             Some(ErrorCode::DiskFull) => Self::DiskFull { path },
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Self::ReadOnly { path },
             Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt { path, what: source.to_string() },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Held { path },
             Some(ErrorCode::NotADatabase) => Self::Foreign { path },
             Some(ErrorCode::SystemIoFailure) => {
                 Self::Io { doing: "read or write", path, source: std::io::Error::other(source) }

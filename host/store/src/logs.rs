@@ -4,9 +4,21 @@
 //! a cursor is an offset behind a record, so a follower that goes on from it sees nothing twice and misses nothing; what a
 //! limit keeps out is marked in the log, once. Must not know: what a task prints, who reads it.
 
+mod files;
+mod reader;
+mod record;
+mod writer;
+
+pub use reader::LogReader;
+pub use writer::RunLog;
+
 use crate::Error;
-use hostler_model::{LogExtent, RunId, TaskIndex, Timestamp};
-use std::sync::Arc;
+use files::Files;
+use hostler_model::{RunId, TaskIndex, Timestamp};
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The longest payload of a record; what is longer is written as several.
 pub const LOG_CHUNK_MAX: usize = 64 * 1024;
@@ -71,79 +83,59 @@ pub struct LogFilter {
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Logs {}
+pub struct Logs {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    dir: PathBuf,
+    limits: LogLimits,
+    files: Arc<Files>,
+    /// One writer a run: two would write over each other.
+    live: Mutex<HashMap<RunId, Weak<writer::Inner>>>,
+}
 
 impl Logs {
+    pub(crate) fn open(dir: PathBuf, limits: LogLimits) -> Self {
+        let files = Arc::new(Files::new(limits.open_files_max));
+        Self { inner: Arc::new(Inner { dir, limits, files, live: Mutex::default() }) }
+    }
+
     /// The same log for the same run, however often it is asked for.
     pub fn append(&self, run: RunId) -> RunLog {
-        todo!()
+        let mut live = self.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inner) = live.get(&run).and_then(Weak::upgrade) {
+            return RunLog { inner };
+        }
+        // Those that are gone are swept out when the map would grow, so that it stays as large as what is in use.
+        if live.len() == live.capacity() {
+            live.retain(|_, log| log.strong_count() > 0);
+        }
+        let log = RunLog::new(run, self.path(run), self.inner.limits, self.inner.files.clone());
+        live.insert(run, Arc::downgrade(&log.inner));
+        log
     }
 
     /// Reads from an offset that a reader gave (0: from the beginning). A run without output is an empty log.
     pub fn reader(&self, run: RunId, from: u64, filter: LogFilter) -> Result<LogReader, Error> {
-        todo!()
+        Ok(LogReader::new(self.path(run), from, filter))
     }
 
-    /// A log that is not there is no error.
+    /// Of a run that is over. A log that is not there is no error.
     pub fn delete(&self, run: RunId) -> Result<(), Error> {
-        todo!()
-    }
-}
-
-/// The log of one run, for writing. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct RunLog {
-    inner: Arc<()>,
-}
-
-impl RunLog {
-    /// Written when it returns (a reader sees it), durable after `sync`. Streams of tasks stop at the limits, what the host
-    /// says is always kept.
-    pub fn write(
-        &self,
-        source: LogSource,
-        stream: LogStream,
-        at: Timestamp,
-        bytes: &[u8],
-    ) -> Result<LogWritten, Error> {
-        todo!()
+        let path = self.path(run);
+        self.inner.files.close(run);
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::io("delete", &path, source)),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
-    /// Makes durable what was written.
-    pub fn sync(&self) -> Result<(), Error> {
-        todo!()
-    }
-
-    /// Where an attempt's records lie so far.
-    pub fn extent(&self, source: LogSource) -> Result<LogExtent, Error> {
-        todo!()
-    }
-
-    /// `sync`, then the attempt's extent; what was remembered about the attempt is forgotten.
-    pub fn finish(&self, source: LogSource) -> Result<LogExtent, Error> {
-        todo!()
-    }
-
-    /// Output bytes kept, of all attempts.
-    pub fn bytes(&self) -> Result<u64, Error> {
-        todo!()
-    }
-}
-
-/// Gives records with the offset behind each. After None it can be asked again, for what was written since.
-#[derive(Debug)]
-pub struct LogReader {}
-
-impl LogReader {
-    /// Where to go on: behind the last whole record that was looked at, also where the filter passed it over.
-    pub fn offset(&self) -> u64 {
-        todo!()
-    }
-}
-
-impl Iterator for LogReader {
-    type Item = Result<(u64, LogRecord), Error>;
-    fn next(&mut self) -> Option<Self::Item> {
-        todo!()
+    /// The only place that makes a path of a log. The last two digits are random in a version 7 id, so that 256 folders
+    /// share the files evenly.
+    fn path(&self, run: RunId) -> PathBuf {
+        let name = run.0.simple().to_string();
+        self.inner.dir.join(&name[name.len() - 2..]).join(format!("{name}.log"))
     }
 }
