@@ -6,7 +6,6 @@
 
 mod link;
 pub mod process;
-pub mod testing;
 pub mod wasm;
 
 use hostler_model::{AttemptId, Duration, Exit, Timestamp};
@@ -47,9 +46,15 @@ pub enum Stream {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Report {
     /// It runs; with the digest of the image or component where there is one.
-    Started { at: Timestamp, digest: Option<String> },
+    Started {
+        at: Timestamp,
+        digest: Option<String>,
+    },
     /// At most 64 KiB.
-    Output { stream: Stream, bytes: Vec<u8> },
+    Output {
+        stream: Stream,
+        bytes: Vec<u8>,
+    },
     Exit(Exit),
 }
 

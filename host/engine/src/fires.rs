@@ -182,7 +182,7 @@ impl Core {
     /// Writes what is decided about instants, and wakes the plugin for those that start.
     fn fire(&mut self, tx: &mut WriteTx<'_>, row: &SubscriptionRow, instants: &[Timestamp]) -> Result<(), Error> {
         let open = self.fires.gates.get(&row.id).map(Gate::open).unwrap_or_default();
-        for (at, decision) in decide(&policy(row), instants, self.wall, open) {
+        for (at, decision) in decide(&policy(row), row.id, instants, self.wall, open) {
             let (decision, note) = match decision {
                 Decision::Start => (FireDecision::Start, None),
                 Decision::Skip(why) => (FireDecision::Skip, Some(why.to_string())),

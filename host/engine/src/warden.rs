@@ -238,10 +238,8 @@ impl Warden {
         let timeout = self.attempts.as_ref().and_then(Attempts::next_wake).map(to_timespec);
         let writable = if self.channel.has_outgoing() { PollFlags::OUT } else { PollFlags::empty() };
         let socket = self.channel.socket();
-        let mut descriptors = [
-            PollFd::from_borrowed_fd(socket, PollFlags::IN | writable),
-            PollFd::new(&self.children, PollFlags::IN),
-        ];
+        let mut descriptors =
+            [PollFd::from_borrowed_fd(socket, PollFlags::IN | writable), PollFd::new(&self.children, PollFlags::IN)];
         // An interruption is as good as an event: all that follows looks for itself.
         let _ = rustix::event::poll(&mut descriptors, timeout.as_ref());
         self.forget_wakes();

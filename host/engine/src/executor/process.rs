@@ -95,8 +95,7 @@ impl ProcessExecutor {
     pub async fn start_warden(config: WardenConfig) -> Result<Self, WardenError> {
         let (process, link, containment) = connect(&config).await?;
         let presence = Presence::Here { pid: process.pid(), containment };
-        let state =
-            State { link: Some(link), generation: 1, attempts: HashMap::new(), is_closing: false };
+        let state = State { link: Some(link), generation: 1, attempts: HashMap::new(), is_closing: false };
         let (warden, _) = watch::channel(presence);
         let shared = Arc::new(Shared { config, state: Mutex::new(state), warden, tasks: TaskTracker::new() });
         shared.tasks.spawn(watch_over(shared.clone(), process));
@@ -185,7 +184,8 @@ impl Shared {
         let order = StartOrder { id, program, env: start.env, workspace: start.workspace };
         let (stdout, stdout_end) = make_pipe().map_err(|error| no_pipe(&error))?;
         let (stderr, stderr_end) = make_pipe().map_err(|error| no_pipe(&error))?;
-        let frame = crate::warden::protocol::encode(&Order::Start(order)).map_err(|error| lasting(error.to_string()))?;
+        let frame =
+            crate::warden::protocol::encode(&Order::Start(order)).map_err(|error| lasting(error.to_string()))?;
 
         self.wait_for_warden().await?;
         let (words, heard) = mpsc::unbounded_channel();

@@ -54,7 +54,10 @@ struct Attempt {
 enum State {
     Running,
     /// Its root has ended; what is left of the tree is being killed.
-    Ending { exit: Exit, since: Instant },
+    Ending {
+        exit: Exit,
+        since: Instant,
+    },
 }
 
 impl Attempts {

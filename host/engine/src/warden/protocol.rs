@@ -60,19 +60,34 @@ pub(crate) enum Order {
     Hello(Hello),
     /// Accompanied by the write ends of stdout and stderr.
     Start(StartOrder),
-    Stop { id: AttemptId, grace: Duration },
-    Kill { id: AttemptId },
+    Stop {
+        id: AttemptId,
+        grace: Duration,
+    },
+    Kill {
+        id: AttemptId,
+    },
 }
 
 #[derive(Serialize, Deserialize, Debug)]
 pub(crate) enum Notice {
     /// The warden is ready, and the orphans of dead wardens are gone.
-    Welcome { containment: Containment },
+    Welcome {
+        containment: Containment,
+    },
     /// The host is older than one that this warden has obeyed, or speaks another version.
-    Refused { reason: String },
-    Started { id: AttemptId, at: Timestamp },
+    Refused {
+        reason: String,
+    },
+    Started {
+        id: AttemptId,
+        at: Timestamp,
+    },
     /// Nothing of the attempt is left.
-    Exit { id: AttemptId, exit: Exit },
+    Exit {
+        id: AttemptId,
+        exit: Exit,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]

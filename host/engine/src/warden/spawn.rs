@@ -152,7 +152,9 @@ fn explain(error: &io::Error, prepared: &Prepared) -> NotSpawned {
             NotSpawned { reason: format!("`{name}` could not be started: {error}"), transient: true }
         }
         Some(_) => lasting(format!("`{name}` could not be started: {error}")),
-        None => lasting(format!("`{name}` could not be started: {error} (a NUL byte in its arguments or environment?)")),
+        None => {
+            lasting(format!("`{name}` could not be started: {error} (a NUL byte in its arguments or environment?)"))
+        }
     }
 }
 
