@@ -159,13 +159,14 @@ impl Attempt {
     }
 
     async fn run(&mut self, folder: &AttemptFolder, report: &mut hostler_model::Report) {
-        let start = match prepare::start(&self.attempts.store, &self.facts, self.id, folder, &self.attempts.host_env).await {
-            Ok(start) => start,
-            Err(reason) => {
-                report.exit = Exit::NotStarted { reason, transient: false };
-                return;
-            }
-        };
+        let start =
+            match prepare::start(&self.attempts.store, &self.facts, self.id, folder, &self.attempts.host_env).await {
+                Ok(start) => start,
+                Err(reason) => {
+                    report.exit = Exit::NotStarted { reason, transient: false };
+                    return;
+                }
+            };
         let file = folder.out.join(prepare::OUTPUTS_FILE);
         let (sender, reports) = mpsc::channel(REPORTS_WAITING);
         self.attempts.executors.start(start, sender).await;

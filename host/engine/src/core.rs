@@ -4,17 +4,17 @@
 //! read again; an event that panics ends its run and nothing else; actions are only collected here and carried out after the
 //! commit. Must not know: channels to the outside, executors, HTTP.
 
-use crate::run_facts::RunFacts;
 use crate::command::Answer;
 use crate::definitions::Definitions;
 use crate::error::Error;
 use crate::fires::Fires;
 use crate::record;
+use crate::run_facts::RunFacts;
 use crate::slots::Slots;
 use crate::timers::Timers;
 use hostler_model::{
-    Action, Actor, Applied, AttemptId, CancelReason, Epoch, Event, Refusal, Run, RunKey, RunStatus, TaskIndex, TaskKind,
-    Timestamp,
+    Action, Actor, Applied, AttemptId, CancelReason, Epoch, Event, Refusal, Run, RunKey, RunStatus, TaskIndex,
+    TaskKind, Timestamp,
 };
 use hostler_store::{RunRow, Store, WriteTx};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -108,7 +108,13 @@ impl Core {
     }
 
     /// Applies one event to one run: rows are written, actions collected.
-    pub(crate) fn event(&mut self, tx: &mut WriteTx<'_>, key: RunKey, event: Event, actor: &Actor) -> Result<(), EventError> {
+    pub(crate) fn event(
+        &mut self,
+        tx: &mut WriteTx<'_>,
+        key: RunKey,
+        event: Event,
+        actor: &Actor,
+    ) -> Result<(), EventError> {
         self.touched.insert(key);
         let mut applied = std::mem::take(&mut self.applied);
         let attempt = catch_unwind(AssertUnwindSafe(|| self.event_guarded(tx, key, event, actor, &mut applied)));

@@ -16,7 +16,11 @@ pub(crate) struct Definitions {
 
 impl Definitions {
     /// The pipeline of a stored document, which was valid when it was stored.
-    pub(crate) fn get(&self, digest: &str, document: impl FnOnce() -> Result<String, Error>) -> Result<Arc<Pipeline>, Error> {
+    pub(crate) fn get(
+        &self,
+        digest: &str,
+        document: impl FnOnce() -> Result<String, Error>,
+    ) -> Result<Arc<Pipeline>, Error> {
         if let Some(known) = self.lock().get(digest) {
             return Ok(known.clone());
         }
@@ -39,7 +43,7 @@ impl Definitions {
     pub(crate) fn of_run(&self, tx: &ReadTx, row: &RunRow) -> Result<Arc<Pipeline>, Error> {
         self.get(&row.definition_digest, || {
             let missing = || Error::Internal { message: format!("the definition of run {} is gone", row.id) };
-            Ok(tx.version(row.pipeline_key, row.version)?.ok_or_else(missing)?.document)
+            Ok(tx.version(row.pipeline, row.version)?.ok_or_else(missing)?.document.into())
         })
     }
 

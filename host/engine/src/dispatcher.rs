@@ -221,7 +221,11 @@ impl Dispatcher {
 
     /// The batch is not on disk: whoever asked is told so, what was told is kept, and memory follows the rows again.
     fn give_back(&mut self, consumed: Consumed, error: &hostler_store::Error) -> Result<(), hostler_store::Error> {
-        warn!("a batch of {} requests and {} reports could not be written: {error}", consumed.commands, consumed.told.len());
+        warn!(
+            "a batch of {} requests and {} reports could not be written: {error}",
+            consumed.commands,
+            consumed.told.len()
+        );
         self.core.answers.drain(..).for_each(|answer| answer(false));
         self.kept.extend(consumed.told);
         self.paused = true;
@@ -272,7 +276,9 @@ fn cancel_all(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>) {
 fn report(run: RunKey, result: Result<(), EventError>) {
     match result {
         Ok(()) => {}
-        Err(EventError::Refused(refusal)) => debug!(run.key = run.0, "an event of run {} came too late: {refusal}", run.0),
+        Err(EventError::Refused(refusal)) => {
+            debug!(run.key = run.0, "an event of run {} came too late: {refusal}", run.0)
+        }
         Err(EventError::NotOpen) => debug!(run.key = run.0, "an event of run {} came after its end", run.0),
         Err(error) => error!(run.key = run.0, "an event of run {} could not be applied: {error}", run.0),
     }

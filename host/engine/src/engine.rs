@@ -93,7 +93,7 @@ impl Engine {
         let recovered = recovery::load(&mut core, &mut writer).map_err(StartError::Recovery)?;
         recovery::recover(&recovered, &executors, &inbox).await;
         recovery::sweep_folders(&core, &folders);
-        let (events, events_seen) = watch::channel(store.read(|tx| tx.last_event())?);
+        let (events, events_seen) = watch::channel(store.read(|tx| Ok(tx.last_cursor()?.0))?);
         let (stop, stop_seen) = watch::channel(Stop::No);
         clock.on_move({
             let inbox = inbox.clone();
@@ -173,4 +173,3 @@ impl Engine {
         }
     }
 }
-

@@ -28,7 +28,9 @@ pub enum Error {
     RunFinished { run: RunId, status: RunStatus },
     #[error("run `{run}` is not over yet ({status}); cancel it or wait for it first")]
     RunOpen { run: RunId, status: RunStatus },
-    #[error("pipeline `{pipeline}` has {open_runs} open runs and {subscriptions} subscriptions; end and delete these first")]
+    #[error(
+        "pipeline `{pipeline}` has {open_runs} open runs and {subscriptions} subscriptions; end and delete these first"
+    )]
     PipelineInUse { pipeline: Slug, open_runs: u64, subscriptions: u64 },
     #[error("pipeline `{pipeline}` has a subscription `{label}` already; choose another label")]
     LabelTaken { pipeline: Slug, label: Slug },
@@ -43,7 +45,11 @@ pub enum Error {
     #[error("the host is stopping and takes nothing new; what was accepted goes on when it is back")]
     Stopping,
     #[error("plugin call failed")]
-    Plugin { kind: Kind, #[source] source: Box<dyn std::error::Error + Send + Sync> },
+    Plugin {
+        kind: Kind,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("the data folder cannot be used")]
     Store(#[from] hostler_store::Error),
     #[error("{message}; this is a defect of hostler, please report it")]

@@ -1,8 +1,8 @@
 //! The executors of this host, picked by what is to be started.
 
-use crate::executor::{Executor, Recovered, Reports, Start, What};
 use crate::executor::process::ProcessExecutor;
 use crate::executor::wasm::WasmExecutor;
+use crate::executor::{Executor, Recovered, Reports, Start, What};
 use hostler_model::{AttemptId, Duration, TaskKind};
 use std::sync::Arc;
 

@@ -199,7 +199,9 @@ pub(crate) async fn task(handle: &Handle, run: RunId, name: &Slug) -> Result<Exp
     }
     let called = seen.called();
     let next = match seen.status(task) {
-        TaskStatus::Failed => vec![format!("hostler run logs {called} --task {name}"), format!("hostler run retry {called}")],
+        TaskStatus::Failed => {
+            vec![format!("hostler run logs {called} --task {name}"), format!("hostler run retry {called}")]
+        }
         TaskStatus::Starting | TaskStatus::Running | TaskStatus::Stopping | TaskStatus::Cancelling => {
             vec![format!("hostler run logs {called} --task {name} -f")]
         }
@@ -225,13 +227,18 @@ fn task_because(seen: &Seen, task: TaskIndex) -> String {
     match (&detail.cause, detail.status) {
         (Cause::Retrying { exit }, TaskStatus::Backoff) => {
             let wait = detail.due.map_or(Duration::ZERO, |due| due.since(seen.now));
-            format!("attempt {} of {} ended with {exit}; the next begins in {wait}", detail.attempt, spec.retry.attempts)
+            format!(
+                "attempt {} of {} ended with {exit}; the next begins in {wait}",
+                detail.attempt, spec.retry.attempts
+            )
         }
         (Cause::Exited { exit }, TaskStatus::Success) => format!("it ended with {exit}"),
         (Cause::Exited { exit: Exit::Lost { reason } }, _) => format!(
             "nobody knows how it ended ({reason}); with `on_lost: retry` and further attempts it would be tried again"
         ),
-        (Cause::Exited { exit } | Cause::Retrying { exit }, _) => format!("attempt {} ended with {exit}", detail.attempt),
+        (Cause::Exited { exit } | Cause::Retrying { exit }, _) => {
+            format!("attempt {} ended with {exit}", detail.attempt)
+        }
         (Cause::AttemptTimeout, _) => match spec.timeout {
             Some(timeout) => format!("attempt {} was not over after {timeout}, its timeout", detail.attempt),
             None => format!("attempt {} was not over in time", detail.attempt),
@@ -245,7 +252,9 @@ fn task_because(seen: &Seen, task: TaskIndex) -> String {
         }
         (Cause::Cancelled { reason }, _) => format!("the run was cancelled ({reason})"),
         (Cause::Broken, _) => "the host's own code failed on its run".into(),
-        (Cause::Ready | Cause::AllDone { .. }, TaskStatus::Success) => "its turn came, and it has nothing to run".into(),
+        (Cause::Ready | Cause::AllDone { .. }, TaskStatus::Success) => {
+            "its turn came, and it has nothing to run".into()
+        }
         (Cause::Ready | Cause::AllDone { .. }, _) => format!("attempt {} is under way", detail.attempt),
     }
 }
@@ -268,7 +277,8 @@ fn pending_because(seen: &Seen, task: TaskIndex) -> String {
     if seen.row.status == RunStatus::Queued {
         return "its run waits for its turn".into();
     }
-    let open: Vec<_> = spec.depends_on.iter().map(|edge| edge.task).filter(|task| !seen.status(*task).is_terminal()).collect();
+    let open: Vec<_> =
+        spec.depends_on.iter().map(|edge| edge.task).filter(|task| !seen.status(*task).is_terminal()).collect();
     let kind = match spec.kind {
         TaskKind::Process(_) => "process",
         TaskKind::Wasm(_) => "wasm",
@@ -311,7 +321,7 @@ pub(crate) async fn subscription(handle: &Handle, id: SubscriptionId) -> Result<
 }
 
 fn fire_sentence(fire: &hostler_store::FireRow) -> String {
-    let at = crate::time_text::utc(fire.at);
+    let at = utc(fire.at);
     let note = fire.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
     match (fire.decision, fire.status) {
         (FireDecision::Start, FireStatus::Open) => format!("{at}: its plugin is being woken{note}"),
@@ -320,4 +330,8 @@ fn fire_sentence(fire: &hostler_store::FireRow) -> String {
         (FireDecision::Skip, _) => format!("{at}: skipped{note}"),
         (FireDecision::Missed, _) => format!("{at}: missed{note}"),
     }
+}
+
+fn utc(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }

@@ -287,7 +287,8 @@ impl Core {
             (Found::Woken(_), Ask::Next { .. } | Ask::Passed { .. }) => {}
             (Found::Failed(why), Ask::Wake { at, tries }) => self.wake_failed(tx, &row, (*at, *tries), why, answer)?,
             (Found::Failed(Why::TooMany(most)), Ask::Passed { after, until }) => {
-                let note = format!("more than {most} instants passed while the host could not decide them; all stay missed");
+                let note =
+                    format!("more than {most} instants passed while the host could not decide them; all stay missed");
                 let at = Timestamp(after.0 + 1);
                 let decision = FireDecision::Missed;
                 tx.decide_fire(NewFire { subscription: id, at, decision, note: Some(&note), now: self.now })?;
@@ -390,8 +391,6 @@ pub(crate) fn first_ask(row: &SubscriptionRow, now: Timestamp) -> Ask {
     match policy(row).catch_up {
         _ if now.since(after) <= MISSED_AFTER => Ask::Next { after },
         CatchUp::None => Ask::Next { after: now },
-        CatchUp::Latest | CatchUp::All { .. } => {
-            Ask::Passed { after, until: now }
-        }
+        CatchUp::Latest | CatchUp::All { .. } => Ask::Passed { after, until: now },
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What the edge tells about something that the dispatcher began.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Told {
     Started { id: AttemptId, at: Timestamp },
     Exited { id: AttemptId, report: Box<Report> },
@@ -87,15 +87,12 @@ impl Inbox {
 
     /// Takes all that waits. Waits itself, for `wait` at most (None: for ever), when there is nothing.
     pub(crate) fn take(&self, wait: Option<Duration>) -> Taken {
-        let nothing = |state: &mut State| {
-            state.taken.commands.is_empty() && state.taken.told.is_empty() && !state.poked
-        };
+        let nothing =
+            |state: &mut State| state.taken.commands.is_empty() && state.taken.told.is_empty() && !state.poked;
         let state = self.lock();
         let mut state = match wait {
             Some(Duration::ZERO) => state,
-            Some(wait) => {
-                self.wake.wait_timeout_while(state, wait, nothing).unwrap_or_else(PoisonError::into_inner).0
-            }
+            Some(wait) => self.wake.wait_timeout_while(state, wait, nothing).unwrap_or_else(PoisonError::into_inner).0,
             None => self.wake.wait_while(state, nothing).unwrap_or_else(PoisonError::into_inner),
         };
         state.poked = false;

@@ -45,9 +45,7 @@ pub(crate) async fn start(
 fn what(task: &Task, facts: &Facts<'_>) -> Result<What, hostler_model::resolve::Unresolved> {
     Ok(match &task.kind {
         TaskKind::Process(Process::Argv(argv)) => What::Process { argv: resolve_arguments(argv, facts)? },
-        TaskKind::Process(Process::Script { shell, text }) => {
-            What::Script { shell: shell.clone(), text: text.clone() }
-        }
+        TaskKind::Process(Process::Script { shell, text }) => What::Script { shell: shell.clone(), text: text.clone() },
         TaskKind::Wasm(wasm) => What::Wasm {
             component: wasm.component.clone(),
             args: resolve_arguments(&wasm.args, facts)?,

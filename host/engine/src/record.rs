@@ -36,8 +36,18 @@ pub(crate) fn changes(
             Change::Task { task, from, to, attempt, due, cause } => {
                 let (outputs, now) = (outputs.take(), moment.now);
                 let (run, item) = (facts.key, 0);
-                let change =
-                    TaskChange { run, task: *task, item, from: *from, to: *to, attempt: *attempt, due: *due, cause, outputs, now };
+                let change = TaskChange {
+                    run,
+                    task: *task,
+                    item,
+                    from: *from,
+                    to: *to,
+                    attempt: *attempt,
+                    due: *due,
+                    cause,
+                    outputs,
+                    now,
+                };
                 tx.change_task(change)?;
                 last = Some(event(tx, facts, task_event(*to), Some((*task, *attempt)), cause, moment)?);
             }
@@ -72,7 +82,16 @@ fn run(
     moment: &Moment<'_>,
 ) -> Result<(), Error> {
     let cancelled_by = matches!(cause, Cause::Cancelled { .. }).then_some(moment.actor);
-    tx.change_run(RunChange { run: facts.key, from, to, cause, cancelled_by, deadline, log_bytes: None, now: moment.now })
+    tx.change_run(RunChange {
+        run: facts.key,
+        from,
+        to,
+        cause,
+        cancelled_by,
+        deadline,
+        log_bytes: None,
+        now: moment.now,
+    })
 }
 
 /// The event of a transition. Causes that say no more than the kind does are left out.

@@ -48,7 +48,10 @@ pub(crate) async fn start_run(handle: &Handle, start: StartRun) -> Result<RunSta
         && (key.is_empty() || key.len() > KEY_BYTES_MAX)
     {
         let message = format!("an idempotency key has 1 to {KEY_BYTES_MAX} bytes");
-        return Err(Error::Invalid { what: "idempotency key", problems: hostler_model::Problem::new("", message).into() });
+        return Err(Error::Invalid {
+            what: "idempotency key",
+            problems: hostler_model::Problem::new("", message).into(),
+        });
     }
     handle.change(move |core, tx| make(core, tx, wanted, idempotency)).await
 }
@@ -158,7 +161,8 @@ pub(crate) async fn retry_run(
     let given = serde_json::from_str(&old.params).unwrap_or_default();
     let params = released.pipeline.bind(given);
     let params = params.map_err(|problems| Error::Invalid { what: "list of params of the earlier run", problems })?;
-    let attributes: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&old.attributes).unwrap_or_default();
+    let attributes: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&old.attributes).unwrap_or_default();
     let text = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let wanted = Wanted {
         namespace: old.namespace,

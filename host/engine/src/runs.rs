@@ -53,7 +53,8 @@ impl Core {
     pub(crate) fn make_run(&mut self, tx: &mut WriteTx<'_>, wanted: Wanted) -> Result<Made, Error> {
         let Wanted { namespace, pipeline_key, version, digest, pipeline, params, attributes, .. } = wanted;
         let id = RunId::new(self.wall, random()?);
-        let object: Map<String, Value> = attributes.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+        let object: Map<String, Value> =
+            attributes.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
         let subscription = match wanted.origin {
             Origin::Asked => None,
             Origin::Fired { subscription, .. } => Some(subscription),
@@ -82,7 +83,12 @@ impl Core {
     }
 
     /// Begins it, or lets it wait for those before it.
-    pub(crate) fn begin_run(&mut self, tx: &mut WriteTx<'_>, made: Made, overlap: Option<hostler_model::schedule::Overlap>) -> RunStatus {
+    pub(crate) fn begin_run(
+        &mut self,
+        tx: &mut WriteTx<'_>,
+        made: Made,
+        overlap: Option<hostler_model::schedule::Overlap>,
+    ) -> RunStatus {
         let Made { key, facts, actor, .. } = made;
         let subscription = facts.subscription;
         self.insert(Run::new(facts.pipeline.clone()), facts);
@@ -125,16 +131,23 @@ impl Core {
             match action {
                 Action::Start(request) => made.extend(self.fired_run(tx, row, at, index, request)?),
                 Action::Skip(why) => notes.push(why.clone()),
-                Action::Other { kind, .. } => notes.push(format!("it asked for `{kind}`, which this version does not know")),
+                Action::Other { kind, .. } => {
+                    notes.push(format!("it asked for `{kind}`, which this version does not know"))
+                }
             }
         }
         let note = (!notes.is_empty()).then(|| notes.join("; "));
         tx.finish_fire(row.id, at, FireStatus::Done, made.len() as u32, note.as_deref(), self.now)?;
         tx.set_subscription_note(row.id, note.as_deref(), self.now)?;
         if let Some(again) = woken.again.filter(|again| *again > at) {
-            let next_due = row.schedule.next_at.map(|next| hostler_model::schedule::due(next, row.id, row.policy.jitter));
+            let next_due =
+                row.schedule.next_at.map(|next| hostler_model::schedule::due(next, row.id, row.policy.jitter));
             let due_at = next_due.map_or(again, |next| next.min(again));
-            tx.set_schedule(row.id, Schedule { again_at: Some(again), due_at: Some(due_at), ..row.schedule }, self.now)?;
+            tx.set_schedule(
+                row.id,
+                Schedule { again_at: Some(again), due_at: Some(due_at), ..row.schedule },
+                self.now,
+            )?;
             self.fires.touch();
         }
         for made in made {
@@ -161,7 +174,10 @@ impl Core {
         let mut given: Map<String, Value> = serde_json::from_str(&row.run_params).unwrap_or_default();
         given.extend(request.params.clone());
         let params = released.pipeline.bind(given).map_err(|problems| {
-            AnswerError::Refused(format!("the params for the run do not fit pipeline `{}`: {problems}", row.pipeline_id))
+            AnswerError::Refused(format!(
+                "the params for the run do not fit pipeline `{}`: {problems}",
+                row.pipeline_id
+            ))
         })?;
         let wanted = Wanted {
             namespace: row.namespace,
@@ -242,7 +258,8 @@ fn remember(tx: &mut WriteTx<'_>, row: &SubscriptionRow, memory: &KvChanges) -> 
 /// Of the system, for ids.
 fn random() -> Result<[u8; 10], Error> {
     let mut bytes = [0; 10];
-    getrandom::fill(&mut bytes).map_err(|error| Error::Internal { message: format!("the system gives no random bytes: {error}") })?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::Internal { message: format!("the system gives no random bytes: {error}") })?;
     Ok(bytes)
 }
 

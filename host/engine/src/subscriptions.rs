@@ -30,7 +30,7 @@ async fn check(handle: &Handle, subscribe: &Subscribe) -> Result<Checked, Error>
     let pipeline = pipeline.ok_or_else(|| Error::UnknownPipeline(subscribe.pipeline.clone()))?;
     let plugin = handle.plugins().get(&subscribe.plugin);
     let plugin = plugin.ok_or_else(|| Error::UnknownPlugin(subscribe.plugin.clone()))?;
-    if !plugin.manifest().has(Role::Trigger) {
+    if !plugin.manifest().roles.contains_key(&Role::Trigger) {
         return Err(Error::WrongRole { plugin: subscribe.plugin.clone(), role: "trigger" });
     }
     let params = plugin.check_params(Role::Trigger, &Value::Object(subscribe.params.clone()));

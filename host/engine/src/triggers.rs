@@ -5,8 +5,8 @@
 
 use crate::inbox::{Inbox, Told};
 use hostler_model::{Duration, SubscriptionId, Timestamp};
-use hostler_plugin::{CallError, Instant, KvReader, Plugins, Subscription, Woken};
-use hostler_store::Store;
+use hostler_plugin::{CallError, Instant, KvEntry, KvReader, Plugins, Subscription, Woken};
+use hostler_store::{KvOwner, NamespaceId, Store};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ const CALLS_AT_ONCE: usize = 8;
 pub(crate) struct Call {
     pub(crate) subscription: Arc<Subscription>,
     pub(crate) plugin: String,
-    pub(crate) namespace: i64,
+    pub(crate) namespace: NamespaceId,
     pub(crate) ask: Ask,
 }
 
@@ -184,5 +184,25 @@ impl Triggers {
 struct KvScope {
     store: Store,
     plugin: String,
-    namespace: i64,
+    namespace: NamespaceId,
+}
+
+impl KvScope {
+    fn owner(&self) -> KvOwner<'_> {
+        KvOwner { plugin: &self.plugin, namespace: self.namespace }
+    }
+
+    fn get(&self, scope: &str, key: &str) -> Result<Option<KvEntry>, String> {
+        let value = self.store.read(|tx| tx.kv_get(self.owner(), scope, key)).map_err(|error| error.to_string())?;
+        let entry = |value: hostler_store::KvValue| {
+            let version = i64::try_from(value.version).map_err(|_| "its version is out of range".to_owned())?;
+            Ok(KvEntry { value: value.value, version })
+        };
+        value.map(entry).transpose()
+    }
+
+    fn keys(&self, scope: &str, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, String> {
+        let keys = self.store.read(|tx| tx.kv_keys(self.owner(), scope, prefix, after, limit));
+        keys.map_err(|error| error.to_string())
+    }
 }

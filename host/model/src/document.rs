@@ -231,10 +231,15 @@ fn write_canonical(value: &Value, text: &mut String) {
 /// What names a text for ever: `sha256:` and 64 hexadecimal digits.
 pub fn digest(text: &str) -> String {
     let mut digest = String::from("sha256:");
-    for byte in Sha256::digest(text.as_bytes()) {
+    for byte in fingerprint(text) {
         _ = write!(digest, "{byte:02x}");
     }
     digest
+}
+
+/// The same as bytes, for keys.
+pub fn fingerprint(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
 }
 
 /// Makes relative paths of components absolute against the document's folder, by text alone: no link is followed.

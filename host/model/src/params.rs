@@ -62,6 +62,15 @@ impl Pipeline {
         }
     }
 
+    /// What is wrong with some of the params, while others are still to come.
+    pub fn check_given(&self, given: &Map<String, Value>) -> Problems {
+        let check = |(name, value): (&String, &Value)| match self.params.iter().find(|param| param.name == *name) {
+            Some(param) => take(param, Some(value.clone())).err(),
+            None => self.take_undeclared(name).err(),
+        };
+        Problems(given.iter().filter_map(check).collect())
+    }
+
     fn take_undeclared(&self, name: &str) -> Result<(), Problem> {
         if !self.params_open {
             let names: Vec<_> = self.params.iter().map(|param| format!("`{}`", param.name)).collect();

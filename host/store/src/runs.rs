@@ -204,7 +204,8 @@ impl WriteTx<'_> {
             | Cause::Unsatisfied { .. }
             | Cause::NoneSatisfied
             | Cause::FailFast { .. }
-            | Cause::AllDone { .. } => None,
+            | Cause::AllDone { .. }
+            | Cause::Broken => None,
         };
         let values = named_params! {
             ":run": run.0,

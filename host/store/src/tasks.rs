@@ -135,7 +135,8 @@ fn code_of(cause: &Cause) -> Option<i32> {
         | Cause::NoneSatisfied
         | Cause::FailFast { .. }
         | Cause::Cancelled { .. }
-        | Cause::AllDone { .. } => None,
+        | Cause::AllDone { .. }
+        | Cause::Broken => None,
     }
 }
 

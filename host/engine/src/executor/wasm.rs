@@ -123,8 +123,16 @@ impl Executor for WasmExecutor {
             }
         };
         let preopens = vec![Preopen { host: outputs, guest: "/outputs".into() }];
-        let spec =
-            CommandSpec { component, args, env, stdin, workspace, preopens, memory_bytes_max: memory_max, time_max: None };
+        let spec = CommandSpec {
+            component,
+            args,
+            env,
+            stdin,
+            workspace,
+            preopens,
+            memory_bytes_max: memory_max,
+            time_max: None,
+        };
         tokio::spawn(self.clone().run(spec, id, cancel, reports));
     }
 

@@ -201,4 +201,6 @@ pub enum Cause {
     AllDone {
         failed: Option<TaskIndex>,
     },
+    /// The host's own code failed on this run, and it was ended so that nothing else suffers.
+    Broken,
 }
