@@ -5,7 +5,7 @@
 //! end is told; nothing is left of the attempt's own folder. Must not know: states, retries, what an exit means.
 
 use crate::clock::Clock;
-use crate::executor::{Report, Start, Stream};
+use crate::executor::{Report, Stream};
 use crate::executors::{ExecutorKind, Executors};
 use crate::folders::{AttemptFolder, Folders};
 use crate::inbox::{Inbox, Told};
@@ -151,6 +151,8 @@ impl Attempt {
             }
             Ok(folder) => {
                 self.run(&folder, &mut report).await;
+                self.say(&report.exit);
+                self.finish_log(&mut report).await;
                 self.clean_up(folder);
             }
         }
@@ -171,7 +173,6 @@ impl Attempt {
         let (sender, reports) = mpsc::channel(REPORTS_WAITING);
         self.attempts.executors.start(start, sender).await;
         report.exit = self.watch(reports, report).await;
-        self.finish_log(report).await;
         match outputs::read(&file) {
             Ok(outputs) => report.outputs = outputs,
             Err(error) if report.exit.code() == Some(0) => report.exit = Exit::BadOutputs { reason: error.to_string() },
@@ -198,7 +199,8 @@ impl Attempt {
                         self.started = Some(at);
                         report.digest = digest.map(Into::into);
                     }
-                    Some(Report::Output { stream, bytes }) => self.keep(stream, &bytes),
+                    Some(Report::Output { stream: Stream::Stdout, bytes }) => self.keep(LogStream::Stdout, &bytes),
+                    Some(Report::Output { stream: Stream::Stderr, bytes }) => self.keep(LogStream::Stderr, &bytes),
                     Some(Report::Exit(exit)) => return exit,
                     None => return Exit::Lost { reason: "its executor went away".into() },
                 },
@@ -219,11 +221,7 @@ impl Attempt {
     }
 
     /// Written at once, so that it survives a kill of the host.
-    fn keep(&mut self, stream: Stream, bytes: &[u8]) {
-        let stream = match stream {
-            Stream::Stdout => LogStream::Stdout,
-            Stream::Stderr => LogStream::Stderr,
-        };
+    fn keep(&mut self, stream: LogStream, bytes: &[u8]) {
         let source = self.source();
         let log = self.log.get_or_insert_with(|| self.attempts.store.logs().append(self.facts.id));
         match log.write(source, stream, self.attempts.clock.wall(), bytes) {
@@ -238,6 +236,16 @@ impl Attempt {
     fn source(&self) -> LogSource {
         let AttemptId { task, item, attempt, .. } = self.id;
         LogSource { task, item, attempt }
+    }
+
+    /// What only the host knows about the end stands in the log too, where people look first.
+    fn say(&mut self, exit: &Exit) {
+        match exit {
+            Exit::NotStarted { .. } | Exit::Exceeded { .. } | Exit::Trapped { .. } | Exit::Lost { .. } => {
+                self.keep(LogStream::Host, format!("{exit}\n").as_bytes());
+            }
+            Exit::Code { .. } | Exit::Signal { .. } | Exit::BadOutputs { .. } | Exit::Stopped => {}
+        }
     }
 
     /// What is told as ended must be readable after a power cut.

@@ -16,7 +16,7 @@ use hostler_model::{
     Action, Actor, Applied, AttemptId, CancelReason, Epoch, Event, Refusal, Run, RunKey, RunStatus, TaskIndex,
     TaskKind, Timestamp,
 };
-use hostler_store::{RunRow, Store, WriteTx};
+use hostler_store::{RunRow, WriteTx};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -47,7 +47,6 @@ pub struct SlotSizes {
 }
 
 pub(crate) struct Core {
-    pub(crate) store: Store,
     pub(crate) epoch: Epoch,
     pub(crate) definitions: Arc<Definitions>,
     pub(crate) fires: Fires,
@@ -84,9 +83,8 @@ pub(crate) enum EventError {
 }
 
 impl Core {
-    pub(crate) fn new(store: Store, epoch: Epoch, definitions: Arc<Definitions>, sizes: SlotSizes) -> Self {
+    pub(crate) fn new(epoch: Epoch, definitions: Arc<Definitions>, sizes: SlotSizes) -> Self {
         Self {
-            store,
             epoch,
             definitions,
             fires: Fires::default(),
@@ -208,7 +206,12 @@ impl Core {
     }
 
     fn attempt_id(&self, run: RunKey, task: TaskIndex, attempt: u32) -> AttemptId {
-        AttemptId { epoch: self.epoch, run, task, item: 0, attempt }
+        AttemptId { epoch: self.epoch_of(run, task, attempt), run, task, item: 0, attempt }
+    }
+
+    /// The epoch that a report about this attempt must carry.
+    pub(crate) fn epoch_of(&self, run: RunKey, task: TaskIndex, attempt: u32) -> Epoch {
+        self.runs.get(&run).map_or(self.epoch, |resident| resident.facts.epoch_of(task, attempt, self.epoch))
     }
 
     fn slots_of(&mut self, key: RunKey, task: TaskIndex) -> &mut Slots {
@@ -297,7 +300,8 @@ impl Core {
     /// Reads an open run back from its rows; what it waits for is armed and wanted again.
     pub(crate) fn load(&mut self, tx: &mut WriteTx<'_>, row: &RunRow) -> Result<Vec<AttemptId>, Error> {
         let pipeline = self.definitions.of_run(tx, row)?;
-        let facts = Arc::new(RunFacts::of(row, pipeline.clone())?);
+        let open = tx.open_attempts(row.key)?;
+        let facts = Arc::new(RunFacts::of(row, pipeline.clone(), &open)?);
         let mut rows = Vec::new();
         tx.task_rows(row.key, |task| {
             rows.push(task);

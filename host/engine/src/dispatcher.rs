@@ -254,7 +254,7 @@ fn tell(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, told: Told) {
 }
 
 fn exited(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, id: hostler_model::AttemptId, what: Box<Report>) {
-    if id.epoch != core.epoch {
+    if id.epoch != core.epoch_of(id.run, id.task, id.attempt) {
         warn!(run.key = id.run.0, "a report about attempt {id} of another epoch is refused");
         return;
     }

@@ -17,7 +17,7 @@ use crate::log_hub::LogHub;
 use crate::recovery;
 use crate::triggers::Triggers;
 use hostler_plugin::Plugins;
-use hostler_store::{Opened, Store};
+use hostler_store::Opened;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -88,7 +88,7 @@ impl Engine {
             runtime: runtime.clone(),
         }));
         let triggers = Arc::new(Triggers::new(plugins.clone(), store.clone(), inbox.clone(), runtime));
-        let mut core = Core::new(store.clone(), epoch, definitions.clone(), slots);
+        let mut core = Core::new(epoch, definitions.clone(), slots);
         (core.now, core.wall) = (clock.steady(), clock.wall());
         let recovered = recovery::load(&mut core, &mut writer).map_err(StartError::Recovery)?;
         recovery::recover(&recovered, &executors, &inbox).await;

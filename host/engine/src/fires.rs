@@ -9,7 +9,7 @@ use crate::core::{After, Core};
 use crate::triggers::{Answer, Ask, Call, Found, Why};
 use hostler_model::schedule::{CatchUp, Decision, Gate, MISSED_AFTER, Overlap, Policy, decide, due};
 use hostler_model::{Actor, Duration, RunKey, SubscriptionId, Timestamp};
-use hostler_plugin::{Instant, Subscription};
+use hostler_plugin::Subscription;
 use hostler_store::{
     Error, FireDecision, FireStatus, NewEvent, NewFire, Schedule, SubscriptionRow, SubscriptionStatus, WriteTx,
 };
@@ -278,10 +278,13 @@ impl Core {
         let id = answer.call.subscription.id;
         let Some(row) = tx.subscription(id)?.filter(|row| row.deleted_at.is_none()) else { return Ok(()) };
         match (&answer.found, &answer.call.ask) {
-            (Found::Next(next), _) => self.scheduled(tx, &row, next.as_ref())?,
+            (Found::Next(next), _) => self.scheduled(tx, &row, next.as_ref().map(|instant| instant.at))?,
             (Found::Passed { instants, next }, _) => {
-                self.fire(tx, &row, instants)?;
-                self.scheduled(tx, &row, next.as_ref())?;
+                // One whose jitter is not over yet has not come due: it is the next.
+                let come = instants.partition_point(|at| due(*at, id, row.policy.jitter) <= self.wall);
+                self.fire(tx, &row, &instants[..come])?;
+                let next = instants.get(come).copied().or(next.as_ref().map(|instant| instant.at));
+                self.scheduled(tx, &row, next)?;
             }
             (Found::Woken(woken), Ask::Wake { at, .. }) => self.woken(tx, &row, *at, woken)?,
             (Found::Woken(_), Ask::Next { .. } | Ask::Passed { .. }) => {}
@@ -304,8 +307,8 @@ impl Core {
     }
 
     /// The next instant is known.
-    fn scheduled(&mut self, tx: &mut WriteTx<'_>, row: &SubscriptionRow, next: Option<&Instant>) -> Result<(), Error> {
-        let schedule = schedule(row, next.map(|instant| instant.at), row.schedule.again_at);
+    fn scheduled(&mut self, tx: &mut WriteTx<'_>, row: &SubscriptionRow, next: Option<Timestamp>) -> Result<(), Error> {
+        let schedule = schedule(row, next, row.schedule.again_at);
         tx.set_schedule(row.id, schedule, self.now)?;
         if schedule.ends {
             info!(subscription.id = row.id.0, "subscription {} has no further instants", row.id.0);

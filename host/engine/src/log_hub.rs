@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
+/// From so many runs on, those that nobody follows any more are forgotten.
+const SWEEP_AT: usize = 256;
+
 #[derive(Default)]
 pub(crate) struct LogHub {
     ends: Mutex<HashMap<RunKey, watch::Sender<u64>>>,
@@ -17,7 +20,11 @@ impl LogHub {
 
     /// Rises whenever the run's log grows, and once more when the run is over.
     pub(crate) fn watch(&self, run: RunKey) -> watch::Receiver<u64> {
-        self.lock().entry(run).or_insert_with(|| watch::channel(0).0).subscribe()
+        let mut ends = self.lock();
+        if ends.len() >= SWEEP_AT {
+            ends.retain(|_, sender| sender.receiver_count() > 0);
+        }
+        ends.entry(run).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
     pub(crate) fn grown(&self, run: RunKey, end: u64) {
@@ -31,10 +38,5 @@ impl LogHub {
         if let Some(sender) = self.lock().remove(&run) {
             sender.send_modify(|_| {});
         }
-    }
-
-    /// Forgets runs that nobody follows any more.
-    pub(crate) fn sweep(&self) {
-        self.lock().retain(|_, sender| sender.receiver_count() > 0);
     }
 }

@@ -65,7 +65,8 @@ pub(crate) fn changes(
 }
 
 fn id(facts: &RunFacts, moment: &Moment<'_>, task: TaskIndex, attempt: u32) -> AttemptId {
-    AttemptId { epoch: moment.epoch, run: facts.key, task, item: 0, attempt }
+    let epoch = facts.epoch_of(task, attempt, moment.epoch);
+    AttemptId { epoch, run: facts.key, task, item: 0, attempt }
 }
 
 fn begin(tx: &mut WriteTx<'_>, facts: &RunFacts, id: AttemptId, moment: &Moment<'_>) -> Result<(), Error> {

@@ -2,8 +2,9 @@
 
 use crate::error::Error;
 use hostler_model::params::Bound;
-use hostler_model::{Pipeline, RunId, RunKey, SubscriptionId};
-use hostler_store::{NamespaceId, Origin, PipelineKey, RunRow};
+use hostler_model::{Epoch, Pipeline, RunId, RunKey, SubscriptionId, TaskIndex};
+use hostler_store::{AttemptRow, NamespaceId, Origin, PipelineKey, RunRow};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -18,10 +19,12 @@ pub(crate) struct RunFacts {
     /// What the trigger passed; reaches tasks as `HOSTLER_EVENT_*`.
     pub(crate) attributes: Vec<(String, String)>,
     pub(crate) subscription: Option<SubscriptionId>,
+    /// Attempts that were begun in another epoch than this boot's: which.
+    pub(crate) epochs: HashMap<(TaskIndex, u32), Epoch>,
 }
 
 impl RunFacts {
-    pub(crate) fn of(row: &RunRow, pipeline: Arc<Pipeline>) -> Result<Self, Error> {
+    pub(crate) fn of(row: &RunRow, pipeline: Arc<Pipeline>, open: &[AttemptRow]) -> Result<Self, Error> {
         let broken = |what: &str| Error::Internal { message: format!("the {what} of run {} cannot be read", row.id) };
         let kept = serde_json::from_str(&row.params).map_err(|_| broken("params"))?;
         let params = pipeline.rebind(kept).map_err(|_| broken("params"))?;
@@ -43,7 +46,13 @@ impl RunFacts {
                 Origin::Asked => None,
                 Origin::Fired { subscription, .. } => Some(subscription),
             },
+            epochs: open.iter().map(|row| ((row.id.task, row.id.attempt), row.id.epoch)).collect(),
             pipeline,
         })
+    }
+
+    /// The epoch that reports about this attempt must carry.
+    pub(crate) fn epoch_of(&self, task: TaskIndex, attempt: u32, current: Epoch) -> Epoch {
+        self.epochs.get(&(task, attempt)).copied().unwrap_or(current)
     }
 }

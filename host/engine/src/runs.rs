@@ -17,6 +17,7 @@ use hostler_store::{
     WriteTx,
 };
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tracing::{info, warn};
 
@@ -77,8 +78,18 @@ impl Core {
             now: self.now,
         })?;
         info!(run.id = %id, "run {id} of pipeline `{}` is accepted as number {number}", pipeline.id);
-        let facts =
-            Arc::new(RunFacts { key, id, number, namespace, pipeline_key, pipeline, params, attributes, subscription });
+        let facts = Arc::new(RunFacts {
+            key,
+            id,
+            number,
+            namespace,
+            pipeline_key,
+            pipeline,
+            params,
+            attributes,
+            subscription,
+            epochs: HashMap::new(),
+        });
         Ok(Made { key, id, number, facts, actor: wanted.actor })
     }
 
