@@ -14,6 +14,8 @@ pub enum Error {
     NotFound { what: String },
     #[error("plugin `{plugin}` would keep {bytes} bytes, over its limit of {bytes_max}")]
     KvFull { plugin: String, bytes: u64, bytes_max: u64 },
+    #[error("this process has as many files open as it may, so `{}` cannot be opened; raise `ulimit -n`", path.display())]
+    TooManyFiles { path: PathBuf },
     #[error("all {connections} read connections stayed in use for {waited_ms} ms; try again in a moment")]
     Busy { connections: usize, waited_ms: u64 },
     #[error("the disk of `{}` is full; free some space and try again", path.display())]
@@ -61,6 +63,7 @@ impl Error {
             | Self::ReadOnly { .. }
             | Self::Locked { .. }
             | Self::Held { .. }
+            | Self::TooManyFiles { .. }
             | Self::KeyMissing { .. }
             | Self::TransactionLost { .. } => Kind::Unavailable,
             Self::Foreign { .. } | Self::Newer { .. } => Kind::Invalid,
@@ -84,6 +87,7 @@ impl Error {
             | Self::KvFull { .. }
             | Self::Busy { .. }
             | Self::Held { .. }
+            | Self::TooManyFiles { .. }
             | Self::DiskFull { .. }
             | Self::Undecryptable { .. }
             | Self::TransactionLost { .. }
@@ -92,8 +96,12 @@ impl Error {
     }
 
     pub(crate) fn io(doing: &'static str, path: &Path, source: std::io::Error) -> Self {
+        use rustix::io::Errno;
         use std::io::ErrorKind;
         let path = path.to_path_buf();
+        if matches!(Errno::from_io_error(&source), Some(Errno::MFILE | Errno::NFILE)) {
+            return Self::TooManyFiles { path };
+        }
         match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::DiskFull { path },
             ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => Self::ReadOnly { path },
@@ -106,7 +114,7 @@ impl Error {
         let path = path.to_path_buf();
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::DiskFull { path },
-            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Self::ReadOnly { path },
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly { path },
             Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt { path, what: source.to_string() },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Held { path },
             Some(ErrorCode::NotADatabase) => Self::Foreign { path },

@@ -117,7 +117,8 @@ impl Logs {
         log
     }
 
-    /// Reads from an offset that a reader gave (0: from the beginning). A run without output is an empty log.
+    /// Reads from an offset that a reader gave (0: from the beginning; another is an error once it is read). A run without
+    /// output is an empty log.
     pub fn reader(&self, run: RunId, from: u64, filter: LogFilter) -> Result<LogReader, Error> {
         Ok(LogReader::new(self.path(run), from, filter))
     }
@@ -125,6 +126,7 @@ impl Logs {
     /// Of a run that is over. A log that is not there is no error.
     pub fn delete(&self, run: RunId) -> Result<(), Error> {
         let path = self.path(run);
+        self.inner.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
         self.inner.files.close(run);
         match std::fs::remove_file(&path) {
             Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::io("delete", &path, source)),

@@ -78,7 +78,7 @@ pub struct RunRow {
     pub tasks_total: u32,
 }
 
-/// All that is set must hold.
+/// All that is set must hold. A status alone, without a namespace or something narrower, walks all runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RunFilter {
     pub namespace: Option<NamespaceId>,

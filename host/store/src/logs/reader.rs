@@ -19,6 +19,8 @@ pub struct LogReader {
     /// None until there is a file.
     file: Option<File>,
     filter: LogFilter,
+    /// Where it was told to begin.
+    from: u64,
     /// Where the next record begins.
     offset: u64,
     /// Bytes read ahead: `block[taken..]` lie at `offset`.
@@ -28,7 +30,7 @@ pub struct LogReader {
 
 impl LogReader {
     pub(super) fn new(path: PathBuf, offset: u64, filter: LogFilter) -> Self {
-        Self { path, file: None, filter, offset, block: Vec::new(), taken: 0 }
+        Self { path, file: None, filter, from: offset, offset, block: Vec::new(), taken: 0 }
     }
 
     /// Where to go on: behind the last whole record that was looked at, also where the filter passed it over.
@@ -78,6 +80,17 @@ impl LogReader {
         Ok(true)
     }
 
+    /// An offset that no reader gave would wait for ever in the middle of a record: says so instead.
+    fn check_start(&self) -> Result<(), Error> {
+        if self.offset != self.from {
+            return Ok(());
+        }
+        let mut reader = Self::new(self.path.clone(), 0, LogFilter::default());
+        while reader.offset < self.from && reader.advance()?.is_some() {}
+        let what = || format!("a record that begins at {} in `{}`", self.from, self.path.display());
+        if reader.offset == self.from { Ok(()) } else { Err(Error::NotFound { what: what() }) }
+    }
+
     /// The next whole record, wanted or not: its header and the length of its payload, which ends at `taken`.
     pub(super) fn advance(&mut self) -> Result<Option<(Header, usize)>, Error> {
         let mut fresh = false;
@@ -93,6 +106,7 @@ impl LogReader {
                 }
                 Decoded::Broken => {
                     self.block.truncate(self.taken);
+                    self.check_start()?;
                     return Ok(None);
                 }
             };

@@ -94,6 +94,7 @@ fn a_damaged_file_is_called_damaged() {
 
 /// Root may write everywhere, so the folder is opened by a child that is nobody.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the child is this test again, and is told so")]
 fn a_folder_that_cannot_be_written_to_is_said_to_be_so() {
     const ASKED: &str = "STORE_TEST_READ_ONLY_FOLDER";
     if let Some(dir) = std::env::var_os(ASKED) {

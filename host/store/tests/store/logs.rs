@@ -178,3 +178,27 @@ fn long_output_is_split_and_more_runs_write_than_files_stay_open() {
         assert_eq!(lengths, [LOG_CHUNK_MAX, LOG_CHUNK_MAX, 1, LOG_CHUNK_MAX, LOG_CHUNK_MAX, 1]);
     }
 }
+
+#[test]
+fn an_offset_that_no_reader_gave_is_refused_rather_than_waited_at() {
+    let host = host();
+    let (logs, log) = (host.store.logs(), host.store.logs().append(RUN));
+    (0..3).for_each(|n| say(&log, n, "a line of some length, so that a header would fit into it"));
+    let good: Vec<_> = logs.reader(RUN, 0, ALL).unwrap().map(|record| record.unwrap().0).collect();
+    for from in 1..good[1] {
+        let first = logs.reader(RUN, from, ALL).unwrap().next().unwrap();
+        assert_eq!(first.is_ok(), good.contains(&from), "{from}: {first:?}");
+    }
+    assert!(logs.reader(RUN, good[2], ALL).unwrap().next().is_none());
+}
+
+#[test]
+fn a_log_that_was_deleted_begins_anew() {
+    let host = host();
+    let logs = host.store.logs();
+    let old = logs.append(RUN);
+    say(&old, 0, "old");
+    logs.delete(RUN).unwrap();
+    say(&logs.append(RUN), 0, "new");
+    assert_eq!(text(&read(logs, ALL)), "new");
+}

@@ -100,7 +100,14 @@ fn a_list_is_newest_first_and_its_pages_hold_while_runs_come_in() {
     assert_eq!(walk(RunFilter { status: Some(RunStatus::Running), ..of_a }), newest_first(&[2]));
     assert!(walk(of_a).ends_with(&newest_first(&[5, 4, 2, 1])));
     let mut open = Vec::new();
-    host.store.read(|tx| tx.open_runs(|run| Ok(open.push(run.key)))).unwrap();
+    host.store
+        .read(|tx| {
+            tx.open_runs(|run| {
+                open.push(run.key);
+                Ok(())
+            })
+        })
+        .unwrap();
     assert!(open.starts_with(&made), "oldest first: {open:?}");
     assert_eq!(host.store.read(|tx| tx.count_of_pipeline_open(b)).unwrap(), 3);
 }
@@ -141,7 +148,14 @@ fn a_task_has_a_row_once_it_leaves_pending_and_carries_the_code_of_its_last_atte
     backoff.due = Some(Timestamp(NOW.0 + 5));
     apply(backoff).unwrap();
     let mut rows = Vec::new();
-    host.store.read(|tx| tx.task_rows(run, |row| Ok(rows.push(row)))).unwrap();
+    host.store
+        .read(|tx| {
+            tx.task_rows(run, |row| {
+                rows.push(row);
+                Ok(())
+            })
+        })
+        .unwrap();
     let due = Some(Timestamp(NOW.0 + 5));
     assert_eq!(rows, [TaskRow { task: TaskIndex(0), status: TaskStatus::Backoff, attempt: 1, due, code: Some(3) }]);
     let mut apply = |change: TaskChange<'_>| host.write(|tx| tx.change_task(change));
