@@ -5,16 +5,26 @@
 //! and ends within it; machine code is loaded only from our own cache. Must not know: routes, pages, the dispatcher; it
 //! opens no transaction, a call returns what it wants remembered beside its result.
 
+mod bindings;
+mod cache;
 pub mod call;
 pub mod command;
 pub mod compile;
+mod engine;
+mod host;
+mod invoke;
 pub mod kv;
+mod limiter;
 pub mod limits;
 pub mod log;
 pub mod manifest;
 pub mod plugins;
 pub mod runtime;
+mod schema;
+mod surroundings;
+mod ticker;
 pub mod trigger;
+mod world;
 
 pub use call::{CallError, Failure};
 pub use command::{CommandEnd, CommandExit, CommandSpec, Commands, Preopen};

@@ -1,10 +1,24 @@
 //! The WebAssembly engine with its threads: one for the epoch, a few for calls, a few for commands.
 //!
-//! Invariants: guests never run on the threads of the caller's runtime; the epoch thread sleeps while nothing runs.
+//! Invariants: guests never run on the threads of the caller's runtime, so a spinning one delays no timer there; calls and
+//! commands do not share threads either; the epoch thread sleeps while nothing runs.
 
-use crate::{Compiler, Commands};
-use std::path::PathBuf;
+use crate::cache::{Cache, digest};
+use crate::compile::{compile, read_component};
+use crate::engine::engine;
+use crate::host::Guest;
+use crate::ticker::{Running, Ticker};
+use crate::{Commands, CompileError, Compiler, command};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use wasmtime::Engine;
+use wasmtime::component::{Component, HasSelf, Linker};
+
+/// Calls under way at one time; more wait in line. Each holds a stack of its own and up to its limit of memory.
+const CALLS_MAX: usize = 64;
 
 #[derive(Clone, Debug)]
 pub struct RuntimeConfig {
@@ -35,16 +49,152 @@ pub enum RuntimeError {
 
 /// Cheap to clone; the threads end when the last clone goes.
 #[derive(Clone)]
-pub struct Runtime {}
+pub struct Runtime {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: RuntimeConfig,
+    engine: Engine,
+    linker: Linker<Guest>,
+    command_linker: Arc<Linker<command::Guest>>,
+    cache: Cache,
+    ticker: Ticker,
+    turns: Semaphore,
+    call_threads: Threads,
+    command_threads: Threads,
+}
 
 impl Runtime {
     pub fn new(config: RuntimeConfig) -> Result<Self, RuntimeError> {
-        let _ = config;
-        todo!()
+        let engine = engine().map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
+        let linker = linker(&engine).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
+        let command_linker = command::linker(&engine).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
+        let cache = Cache::open(&config.cache_dir, &engine)
+            .map_err(|source| RuntimeError::Cache { path: config.cache_dir.clone(), source })?;
+        let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
+        let inner = Inner {
+            engine,
+            linker,
+            command_linker: Arc::new(command_linker),
+            cache,
+            ticker,
+            turns: Semaphore::new(CALLS_MAX),
+            call_threads: Threads::start("wasm-call", config.call_threads)?,
+            command_threads: Threads::start("wasm-command", config.command_threads)?,
+            config,
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Runs components as commands, on threads of their own.
+    /// Runs components as commands, on threads of their own. Ask once and keep it: it remembers components by digest.
     pub fn commands(&self) -> Commands {
-        todo!()
+        Commands::new(self.clone(), self.inner.command_linker.clone())
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<Guest> {
+        &self.inner.linker
+    }
+
+    /// While the answer lives, epochs advance.
+    pub(crate) fn running(&self) -> Running {
+        self.inner.ticker.run()
+    }
+
+    /// Waits for a place among the calls under way.
+    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.inner.turns.acquire().await.ok()
+    }
+
+    pub(crate) fn call_threads(&self) -> &Handle {
+        &self.inner.call_threads.handle
+    }
+
+    pub(crate) fn command_threads(&self) -> &Handle {
+        &self.inner.command_threads.handle
+    }
+
+    /// Reads and compiles a component file, or loads it compiled. Blocks.
+    pub(crate) fn load_file(&self, path: &Path) -> Result<Loaded, CompileError> {
+        let bytes = read_component(path, self.inner.config.component_bytes_max)?;
+        let digest = digest(&bytes);
+        Ok(Loaded { path: path.into(), bytes: bytes.into(), digest })
+    }
+
+    /// The machine code of what was read. Blocks, where it must compile for up to tens of seconds.
+    pub(crate) fn compile(&self, loaded: &Loaded) -> Result<Component, CompileError> {
+        let engine = &self.inner.engine;
+        if let Some(component) = self.inner.cache.load(engine, &loaded.digest) {
+            return Ok(component);
+        }
+        let begun = std::time::Instant::now();
+        let code = compile(&self.inner.config.compiler, engine, &loaded.path, &loaded.bytes)?;
+        tracing::info!("compiled {} in {} ms", loaded.path.display(), begun.elapsed().as_millis());
+        if let Err(error) = self.inner.cache.store(&loaded.digest, &code) {
+            tracing::warn!("compiled component {} cannot be kept: {error}", loaded.path.display());
+        }
+        let refused = |message| CompileError::Refused { path: loaded.path.clone(), message };
+        #[expect(unsafe_code, reason = "these bytes come straight from our own compiler")]
+        let component = unsafe { Component::deserialize(engine, &code) };
+        component.map_err(|error| refused(format!("{error:#}")))
+    }
+}
+
+/// A component as it was read, before it is machine code.
+pub(crate) struct Loaded {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: std::borrow::Cow<'static, [u8]>,
+    pub(crate) digest: String,
+}
+
+impl Loaded {
+    pub(crate) fn embedded(name: &str, bytes: &'static [u8]) -> Self {
+        Self { path: PathBuf::from(format!("builtin:{name}")), bytes: bytes.into(), digest: digest(bytes) }
+    }
+}
+
+/// What every plugin finds: a full WASI 0.2 with nothing in it, and the host's own interfaces.
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    use crate::bindings::hostler::{host, plugin};
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    plugin::types::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    host::log::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    host::config::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    host::kv::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    Ok(linker)
+}
+
+/// An async runtime of our own. It is shut down without waiting: what runs on it are guests, whose stores can be dropped
+/// at any point, and a runtime cannot wait for itself where it is dropped from another one.
+struct Threads {
+    handle: Handle,
+    runtime: Mutex<Option<tokio::runtime::Runtime>>,
+}
+
+impl Threads {
+    fn start(name: &str, threads: usize) -> Result<Self, RuntimeError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name(name)
+            .worker_threads(threads.max(1))
+            .max_blocking_threads(64)
+            .thread_keep_alive(std::time::Duration::from_secs(2))
+            .enable_all()
+            .build()
+            .map_err(RuntimeError::Thread)?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)) })
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(runtime) = runtime {
+            runtime.shutdown_background();
+        }
     }
 }

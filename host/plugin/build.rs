@@ -1,0 +1,65 @@
+//! Builds the plugins that are embedded in the binary, and names this build for the cache of compiled components.
+//!
+//! A cargo inside cargo, in a target folder of its own, because the components are for another target than the host.
+//! Nothing is built again while the plugins, the contract and the lock file are as they were.
+
+use std::env;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const TARGET: &str = "wasm32-wasip2";
+/// The package, and the file it makes.
+const PLUGINS: [(&str, &str); 2] = [("plugin-interval", "interval.wasm"), ("plugin-cron", "crontab.wasm")];
+
+fn main() {
+    let here = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
+    let root = here.join("../..");
+    for watched in ["plugins/interval", "plugins/cron", "wit", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", root.join(watched).display());
+    }
+    let out = PathBuf::from(variable("OUT_DIR"));
+    let built = build(&root, &out.join("components"));
+    for (_, file) in PLUGINS {
+        let (from, to) = (built.join(file), out.join(file));
+        if let Err(error) = std::fs::copy(&from, &to) {
+            fail(&format!("`{}` was not built: {error}", from.display()));
+        }
+    }
+    println!("cargo::rustc-env=HOSTLER_BUILD_ID={:016x}", build_id(&root));
+}
+
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| fail(&format!("cargo did not set {name}")))
+}
+
+fn build(root: &Path, target_dir: &Path) -> PathBuf {
+    let mut cargo = Command::new(variable("CARGO"));
+    cargo.current_dir(root).args(["build", "--quiet", "--profile", "component", "--target", TARGET]);
+    for (package, _) in PLUGINS {
+        cargo.args(["--package", package]);
+    }
+    cargo.arg("--target-dir").arg(target_dir);
+    // What cargo or clippy set for the host's build would change or break that of the components.
+    for name in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS"] {
+        cargo.env_remove(name);
+    }
+    match cargo.status() {
+        Ok(status) if status.success() => target_dir.join(TARGET).join("component"),
+        Ok(_) => fail(&format!("the plugins do not build; if the target is missing: rustup target add {TARGET}")),
+        Err(error) => fail(&format!("cargo cannot be started: {error}")),
+    }
+}
+
+/// Compiled components of another build are not loaded: with the lock file the engine and its compiler are the same.
+fn build_id(root: &Path) -> u64 {
+    let mut hash = DefaultHasher::new();
+    env::var("CARGO_PKG_VERSION").unwrap_or_default().hash(&mut hash);
+    std::fs::read(root.join("Cargo.lock")).unwrap_or_default().hash(&mut hash);
+    hash.finish()
+}
+
+fn fail(message: &str) -> ! {
+    println!("cargo::error={message}");
+    std::process::exit(1)
+}

@@ -1,0 +1,107 @@
+//! Compiled components on disk, so that each is compiled once for one build of the host.
+//!
+//! A file here is machine code that will run in our process. Invariants: only what this host wrote is loaded, shown by a
+//! keyed MAC over key and content; the folder and the MAC key are the user's alone; a file appears whole or not at all;
+//! one that is damaged or foreign is compiled again, never loaded.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+const MAC_BYTES: usize = 32;
+const KEY_BYTES: usize = 32;
+
+pub(crate) struct Cache {
+    dir: PathBuf,
+    mac_key: [u8; KEY_BYTES],
+    /// Engine settings and build of this host.
+    build: String,
+}
+
+impl Cache {
+    pub(crate) fn open(dir: &Path, engine: &Engine) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+        let mac_key = read_key(&dir.join("key"))?;
+        let mut hash = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hash);
+        let build = format!("{:016x}-{}", hash.finish(), env!("HOSTLER_BUILD_ID"));
+        Ok(Self { dir: dir.into(), mac_key, build })
+    }
+
+    fn path(&self, digest: &str) -> PathBuf {
+        self.dir.join(format!("{}-{}.cwasm", digest.trim_start_matches("sha256:"), self.build))
+    }
+
+    /// `None`: not there, or not ours.
+    pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
+        let path = self.path(digest);
+        let bytes = fs::read(&path).ok()?;
+        let (mac, code) = bytes.split_at_checked(MAC_BYTES)?;
+        if self.mac(digest, code).verify_slice(mac).is_err() {
+            tracing::warn!(path = %path.display(), "compiled component {} is not as it was written, compiling again", path.display());
+            return None;
+        }
+        #[expect(unsafe_code, reason = "the MAC shows that this host wrote these bytes from its own compiler's output")]
+        let component = unsafe { Component::deserialize(engine, code) };
+        component.map_err(|error| tracing::warn!("compiled component {} does not load: {error:#}", path.display())).ok()
+    }
+
+    pub(crate) fn store(&self, digest: &str, code: &[u8]) -> io::Result<()> {
+        let mac = self.mac(digest, code).finalize().into_bytes();
+        write_whole(&self.dir, &self.path(digest), &[&mac, code])
+    }
+
+    fn mac(&self, digest: &str, code: &[u8]) -> Hmac<Sha256> {
+        // A key of any length is a good key for HMAC, so this cannot fail.
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.mac_key).expect("HMAC takes keys of any length");
+        mac.update(digest.as_bytes());
+        mac.update(self.build.as_bytes());
+        mac.update(code);
+        mac
+    }
+}
+
+/// `sha256:…` of a component's bytes, its name everywhere.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+fn read_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
+    let mut key = [0; KEY_BYTES];
+    match File::open(path).and_then(|mut file| file.read_exact(&mut key)) {
+        Ok(()) => return Ok(key),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {}
+        Err(error) => return Err(error),
+    }
+    getrandom::fill(&mut key).map_err(io::Error::other)?;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    write_whole(dir, path, &[&key])?;
+    Ok(key)
+}
+
+/// Temporary file, sync, rename, sync of the folder: after a power cut the file is the old one, the new one, or not there.
+fn write_whole(dir: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let temporary = dir.join(format!("new-{:016x}", u64::from_le_bytes(random)));
+    let written = write_synced(&temporary, parts).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // What is left of it is of no use; that it cannot be removed either changes nothing.
+        drop(fs::remove_file(&temporary));
+    }
+    written.and_then(|()| File::open(dir)?.sync_all())
+}
+
+fn write_synced(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    parts.iter().try_for_each(|part| file.write_all(part))?;
+    file.sync_all()
+}
