@@ -14,7 +14,7 @@ use crate::auth::{Access, Noun, Permission, Verb};
 use crate::error::Error;
 use crate::outer::outer;
 use crate::routes::Routes;
-use crate::{Web, reference};
+use crate::Web;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
@@ -31,8 +31,8 @@ const PAGE_MAX: u32 = 500;
 
 /// The whole API over one engine.
 pub fn router(web: Web) -> Router {
-    let (routes, openapi) = all().finish();
-    reference::routes(routes, &openapi)
+    let (routes, _) = all().finish();
+    routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(web.clone(), outer))

@@ -25,7 +25,7 @@ mod tests;
 
 pub use api::{openapi, router};
 pub use auth::{FirstTokenError, first_token};
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, Follow};
 pub use error::Error;
 pub use listen::{Listen, ListenError};
 pub use serve::{Server, ServeError, bind};

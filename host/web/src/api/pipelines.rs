@@ -118,7 +118,7 @@ fn shapes(pipeline: &hostler_model::Pipeline) -> Vec<TaskShape> {
     let shape = |task: &hostler_model::Task| TaskShape {
         name: task.name.clone(),
         kind: kind_word(&task.kind).into(),
-        depends_on: task.depends_on.iter().map(|edge| pipeline.task(edge.on).name.clone()).collect(),
+        depends_on: task.depends_on.iter().map(|edge| pipeline.task(edge.task).name.clone()).collect(),
     };
     pipeline.tasks.iter().map(shape).collect()
 }

@@ -415,12 +415,12 @@ pub struct LogBatch {
 }
 
 impl LogRecord {
-    /// The bytes as they were written; None where the host sent something that is neither text nor base64.
-    pub fn bytes(&self) -> Option<Vec<u8>> {
+    /// The bytes as the task wrote them.
+    pub fn bytes(&self) -> Vec<u8> {
         match (&self.text, &self.base64) {
-            (Some(text), _) => Some(text.clone().into_bytes()),
-            (None, Some(base64)) => super::base64::decode(base64),
-            (None, None) => None,
+            (Some(text), _) => text.clone().into_bytes(),
+            (None, Some(base64)) => super::base64::decode(base64).unwrap_or_default(),
+            (None, None) => Vec::new(),
         }
     }
 }
