@@ -10,11 +10,11 @@ mod runs;
 mod subscriptions;
 mod tasks;
 
+use crate::Web;
 use crate::auth::{Access, Noun, Permission, Verb};
 use crate::error::Error;
 use crate::outer::outer;
 use crate::routes::Routes;
-use crate::Web;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
@@ -117,7 +117,8 @@ fn page_limit(limit: Option<u32>) -> Result<u32, Error> {
     if (1..=PAGE_MAX).contains(&limit) {
         return Ok(limit);
     }
-    Err(Error::invalid("the query is not valid").problem(Problem::new("?limit", format!("is {limit}; pages hold 1 to {PAGE_MAX} items"))))
+    Err(Error::invalid("the query is not valid")
+        .problem(Problem::new("?limit", format!("is {limit}; pages hold 1 to {PAGE_MAX} items"))))
 }
 
 fn next(cursor: Option<Cursor>) -> Option<String> {

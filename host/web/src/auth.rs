@@ -10,7 +10,8 @@ use crate::types::Grant;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use hostler_model::{Actor, Kind};
+use hostler_model::{Actor, Kind, Slug};
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use std::fs::OpenOptions;
@@ -124,9 +125,11 @@ pub(crate) async fn authorize(
         Access::Needs(permission) => Some(permission),
     };
     let web = request.extensions().get::<Web>().cloned().ok_or_else(|| {
-        Error::internal(std::io::Error::other("a route was called without the middleware that every route stands behind"))
+        Error::internal(std::io::Error::other(
+            "a route was called without the middleware that every route stands behind",
+        ))
     })?;
-    let principal = principal(&web, &request).await?;
+    let principal = principal(&web, token_of(request.headers())?).await?;
     if let Some(permission) = needs {
         let namespace = namespace_in(request.uri().path());
         principal.check(permission, namespace).map_err(|kind| refusal(kind, permission, namespace, &principal))?;
@@ -149,14 +152,16 @@ fn namespace_in(path: &str) -> Option<&str> {
     path.strip_prefix(crate::routes::NAMESPACES)?.strip_prefix('/')?.split('/').next()
 }
 
-async fn principal(web: &Web, request: &Request) -> Result<Principal, Error> {
+fn token_of(headers: &HeaderMap) -> Result<[u8; 32], Error> {
     let missing = || {
         Error::new(Kind::Unauthenticated, "this needs a token")
             .hint("send `Authorization: Bearer TOKEN`; the file `token` in the data folder holds the first one")
     };
-    let header = request.headers().get(AUTHORIZATION).ok_or_else(missing)?;
-    let token = header.to_str().ok().and_then(bearer).ok_or_else(missing)?;
-    let hash = hash(token);
+    let header = headers.get(AUTHORIZATION).ok_or_else(missing)?;
+    header.to_str().ok().and_then(bearer).map(hash).ok_or_else(missing)
+}
+
+async fn principal(web: &Web, hash: [u8; 32]) -> Result<Principal, Error> {
     let row = web.read(move |tx| tx.token_by_hash(&hash)).await?;
     let known = row.filter(|row| bool::from(row.hash.as_slice().ct_eq(hash.as_slice())) && row.revoked_at.is_none());
     let row = known.ok_or_else(|| {
@@ -164,7 +169,7 @@ async fn principal(web: &Web, request: &Request) -> Result<Principal, Error> {
             .hint("it may have been revoked, or belong to another host; look at --token-file and --url")
     })?;
     let grants = row.permissions.into_iter().map(|p| Grant { noun: p.noun, verb: p.verb, namespace: p.namespace });
-    Ok(Principal { name: row.name, grants: grants.collect() })
+    Ok(Principal { name: row.name.to_string(), grants: grants.collect() })
 }
 
 /// The scheme's name is compared without regard to case (RFC 9110, 11.1).
@@ -190,6 +195,8 @@ pub enum FirstTokenError {
     Empty { path: PathBuf },
     #[error("the token cannot be stored")]
     Store(#[source] hostler_engine::Error),
+    #[error("the name of the first token is not one")]
+    Name(#[source] hostler_model::slug::Invalid),
     #[error("the system gives no random bytes: {0}")]
     Random(String),
 }
@@ -200,7 +207,8 @@ pub async fn first_token(handle: &hostler_engine::Handle, data_dir: &Path) -> Re
     let path = data_dir.join("token");
     let token = read_or_make(&path)?;
     let all = hostler_store::Permission { noun: "*".into(), verb: "*".into(), namespace: "*".into() };
-    handle.ensure_token(FIRST_TOKEN, hash(&token), vec![all]).await.map_err(FirstTokenError::Store)?;
+    let name = Slug::parse(FIRST_TOKEN).map_err(FirstTokenError::Name)?;
+    handle.ensure_token(name, hash(&token), vec![all]).await.map_err(FirstTokenError::Store)?;
     Ok(path)
 }
 

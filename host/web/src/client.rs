@@ -98,7 +98,12 @@ impl Client {
         self.transport.call(Request::new(Method::POST, within(namespace, "validate")).text(document)).await
     }
 
-    pub async fn versions(&self, namespace: &Slug, pipeline: &Slug, query: &PageQuery) -> Result<Listing<VersionSummary>> {
+    pub async fn versions(
+        &self,
+        namespace: &Slug,
+        pipeline: &Slug,
+        query: &PageQuery,
+    ) -> Result<Listing<VersionSummary>> {
         self.ask(within(namespace, &format!("pipelines/{pipeline}/versions")), query).await
     }
 
@@ -124,7 +129,8 @@ impl Client {
         start: &RunStart,
         idempotency_key: Option<&str>,
     ) -> Result<RunStarted> {
-        let request = Request::new(Method::POST, within(namespace, &format!("pipelines/{pipeline}/runs"))).json(start)?;
+        let request =
+            Request::new(Method::POST, within(namespace, &format!("pipelines/{pipeline}/runs"))).json(start)?;
         self.transport.call(request.header("idempotency-key", idempotency_key)?).await
     }
 
@@ -230,7 +236,12 @@ impl Client {
     }
 
     /// Of a subscription that does not stand yet.
-    pub async fn preview_new(&self, namespace: &Slug, subscribe: &Subscribe, count: Option<u32>) -> Result<Vec<Upcoming>> {
+    pub async fn preview_new(
+        &self,
+        namespace: &Slug,
+        subscribe: &Subscribe,
+        count: Option<u32>,
+    ) -> Result<Vec<Upcoming>> {
         let request = Request::new(Method::POST, within(namespace, "subscriptions/preview"));
         let request = request.query(&PreviewQuery { count })?.json(subscribe)?;
         Ok(self.transport.call::<Listing<Upcoming>>(request).await?.items)

@@ -42,7 +42,14 @@ pub const fn status(kind: Kind) -> StatusCode {
 
 impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), problems: Vec::new(), hint: None, source: None, method_not_allowed: false }
+        Self {
+            kind,
+            message: message.into(),
+            problems: Vec::new(),
+            hint: None,
+            source: None,
+            method_not_allowed: false,
+        }
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
@@ -141,7 +148,9 @@ pub(crate) fn render(mut response: Response, request_id: &str) -> Response {
         message: if kind == Kind::Internal { "something went wrong within the host".into() } else { error.message },
         problems: error.problems.into_iter().map(Into::into).collect(),
         hint: match kind {
-            Kind::Internal => Some("this is a defect of hostler; the host's log has the details under this request id".into()),
+            Kind::Internal => {
+                Some("this is a defect of hostler; the host's log has the details under this request id".into())
+            }
             _ => error.hint,
         },
         request_id: request_id.into(),

@@ -27,15 +27,14 @@ pub(crate) struct Document(pub(crate) String);
 /// The token that asks.
 pub(crate) struct Caller(pub(crate) Principal);
 
-impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<T> {
+impl<T: DeserializeOwned + Send + 'static, S: Send + Sync> FromRequestParts<S> for InPath<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         let path = parts.extract::<axum::extract::Path<T>>().await;
         // A name that cannot be a name names nothing that is there.
-        path.map(|axum::extract::Path(value)| Self(value)).map_err(|rejection| {
-            Error::not_found(format!("nothing is at this path: {}", rejection.body_text()))
-        })
+        path.map(|axum::extract::Path(value)| Self(value))
+            .map_err(|rejection| Error::not_found(format!("nothing is at this path: {}", rejection.body_text())))
     }
 }
 
@@ -58,9 +57,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         let principal = parts.extensions.get::<Principal>().cloned();
-        principal.map(Self).ok_or_else(|| {
-            Error::internal(std::io::Error::other("a public route asked who is calling"))
-        })
+        principal.map(Self).ok_or_else(|| Error::internal(std::io::Error::other("a public route asked who is calling")))
     }
 }
 
@@ -103,9 +100,13 @@ fn not_json() -> Error {
 
 async fn text(request: Request, bytes_max: usize) -> Result<String, Error> {
     let too_large = || {
-        Error::new(Kind::TooLarge, format!("the body is larger than {bytes_max} bytes, which is the most that is taken here"))
+        Error::new(
+            Kind::TooLarge,
+            format!("the body is larger than {bytes_max} bytes, which is the most that is taken here"),
+        )
     };
-    let declared = request.headers().get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let declared =
+        request.headers().get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if declared.is_some_and(|length: u64| length > bytes_max as u64) {
         return Err(too_large());
     }

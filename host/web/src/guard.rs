@@ -86,7 +86,11 @@ fn check_site(headers: &HeaderMap, method: &Method, host: &str) -> Result<(), Er
     };
     if let Some(origin) = headers.get(ORIGIN) {
         let own = ["http://", "https://"].iter().any(|scheme| {
-            origin.to_str().ok().and_then(|origin| origin.strip_prefix(scheme)).is_some_and(|rest| rest.eq_ignore_ascii_case(host))
+            origin
+                .to_str()
+                .ok()
+                .and_then(|origin| origin.strip_prefix(scheme))
+                .is_some_and(|rest| rest.eq_ignore_ascii_case(host))
         });
         if !own {
             return Err(foreign());
@@ -95,7 +99,13 @@ fn check_site(headers: &HeaderMap, method: &Method, host: &str) -> Result<(), Er
     match text("sec-fetch-site") {
         None | Some("same-origin" | "none") => Ok(()),
         // Following a link to the reference page is no call: it reads a public page into a tab of its own.
-        Some(_) if method == Method::GET && text("sec-fetch-mode") == Some("navigate") && text("sec-fetch-dest") == Some("document") => Ok(()),
+        Some(_)
+            if method == Method::GET
+                && text("sec-fetch-mode") == Some("navigate")
+                && text("sec-fetch-dest") == Some("document") =>
+        {
+            Ok(())
+        }
         Some(_) => Err(foreign()),
     }
 }
@@ -114,10 +124,21 @@ mod tests {
     #[test]
     fn only_own_names_and_addresses_are_answered() {
         let hosts = Hosts::new("192.0.2.7".parse().expect("an address"), &["Build.example".into()]);
-        for good in ["localhost", "localhost:7000", "127.0.0.1:7000", "127.9.9.9", "[::1]:7000", "192.0.2.7:80", "build.example", "BUILD.example.:7000"] {
+        for good in [
+            "localhost",
+            "localhost:7000",
+            "127.0.0.1:7000",
+            "127.9.9.9",
+            "[::1]:7000",
+            "192.0.2.7:80",
+            "build.example",
+            "BUILD.example.:7000",
+        ] {
             assert_eq!(answer(&hosts, "GET", &[("host", good)]), Ok(()), "{good}");
         }
-        for bad in ["evil.example", "localhost.evil.example", "192.0.2.8", "", "build.example.evil:7000", "[2001:db8::1]"] {
+        for bad in
+            ["evil.example", "localhost.evil.example", "192.0.2.8", "", "build.example.evil:7000", "[2001:db8::1]"]
+        {
             assert_eq!(answer(&hosts, "GET", &[("host", bad)]), Err(Kind::Denied), "{bad}");
         }
         assert_eq!(answer(&hosts, "GET", &[]), Err(Kind::Invalid));
@@ -130,9 +151,16 @@ mod tests {
     #[test]
     fn a_page_of_another_site_can_call_nothing() {
         let hosts = Hosts::loopback();
-        let with = |method, more: &[(&str, &str)]| answer(&hosts, method, &[&[("host", "localhost:7000")], more].concat());
+        let with =
+            |method, more: &[(&str, &str)]| answer(&hosts, method, &[&[("host", "localhost:7000")], more].concat());
         assert_eq!(with("POST", &[("origin", "http://localhost:7000"), ("sec-fetch-site", "same-origin")]), Ok(()));
-        for origin in ["http://evil.example", "null", "http://localhost:7001", "http://localhost:7000.evil.example", "ftp://localhost:7000"] {
+        for origin in [
+            "http://evil.example",
+            "null",
+            "http://localhost:7001",
+            "http://localhost:7000.evil.example",
+            "ftp://localhost:7000",
+        ] {
             assert_eq!(with("POST", &[("origin", origin)]), Err(Kind::Denied), "{origin}");
         }
         for site in ["cross-site", "same-site", "anything"] {

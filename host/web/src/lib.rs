@@ -28,5 +28,5 @@ pub use auth::{FirstTokenError, first_token};
 pub use client::{Client, ClientError, Follow};
 pub use error::Error;
 pub use listen::{Listen, ListenError};
-pub use serve::{Server, ServeError, bind};
+pub use serve::{ServeError, Server, bind};
 pub use state::{Options, Web};

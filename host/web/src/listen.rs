@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The port that is taken unless told.
-pub const PORT: u16 = 7367;
+pub(crate) const PORT: u16 = 7367;
 
 /// An address to listen on; loopback unless told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,7 +15,9 @@ pub struct Listen {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListenError {
-    #[error("`{0}` is no address to listen on; write an IP address and a port, such as `127.0.0.1:{PORT}` or `[::1]:{PORT}`")]
+    #[error(
+        "`{0}` is no address to listen on; write an IP address and a port, such as `127.0.0.1:{PORT}` or `[::1]:{PORT}`"
+    )]
     Form(String),
     #[error(
         "`{0}` can be reached by other machines, and the host speaks no TLS: everyone on the way could read the token; \

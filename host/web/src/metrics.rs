@@ -60,7 +60,7 @@ fn method_word(method: &Method) -> &'static str {
 
 /// The page that is scraped.
 pub(crate) async fn render(web: &Web) -> Result<String, Error> {
-    let counts = web.read(hostler_store::ReadTx::counts).await?;
+    let counts = web.read(|tx| tx.counts()).await?;
     let mut page = Page::default();
     page.store(&counts);
     page.engine(&web.handle().load());
@@ -115,7 +115,7 @@ impl Page {
         self.gauge("hostler_waiting_tasks", "Tasks that wait for a slot.", load.waiting_tasks as f64);
         self.gauge("hostler_commands_waiting", "Requests that wait for the dispatcher.", load.commands_waiting as f64);
         self.counter("hostler_commits_total", "Transactions committed since the start.", load.commits);
-        self.counter("hostler_events_committed_total", "Events committed since the start.", load.events_committed);
+        self.counter("hostler_changes_total", "Changes committed since the start.", load.changes);
         self.counter("hostler_plugin_calls_total", "Calls of plugins since the start.", load.plugin_calls);
         self.counter("hostler_plugin_failures_total", "Calls of plugins that failed.", load.plugin_failures);
         self.counter("hostler_log_bytes_total", "Bytes of output taken in since the start.", load.log_bytes);

@@ -23,7 +23,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; img-
 
 pub(crate) async fn outer(State(web): State<Web>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let id = uuid::Uuid::now_v7().simple().to_string();
+    let id = request_id();
     let method = request.method().clone();
     // The pattern and never the path: a figure for each id that anyone asks for would grow without end.
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
@@ -41,6 +41,14 @@ pub(crate) async fn outer(State(web): State<Web>, mut request: Request, next: Ne
     answer
 }
 
+/// Random, so that it says nothing about how many there were before.
+fn request_id() -> String {
+    let mut bytes = [0_u8; 12];
+    // Without randomness the id is of no use in the log, and the request can be answered all the same.
+    let _ = getrandom::fill(&mut bytes);
+    crate::auth::hex(&bytes)
+}
+
 async fn within_limits(web: &Web, id: &str, request: Request, next: Next) -> Response {
     let limit = web.options().request_timeout;
     let answer = AssertUnwindSafe(tokio::time::timeout(limit, next.run(request))).catch_unwind().await;
@@ -48,11 +56,15 @@ async fn within_limits(web: &Web, id: &str, request: Request, next: Next) -> Res
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => {
             let message = format!("the request took longer than {} s and was given up", limit.as_secs());
-            Error::new(Kind::Unavailable, message).hint("what it began may still come about; look before you repeat it").into_response()
+            Error::new(Kind::Unavailable, message)
+                .hint("what it began may still come about; look before you repeat it")
+                .into_response()
         }
         Err(panic) => {
-            let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            Error::internal(std::io::Error::other(format!("request {id} panicked: {}", said.unwrap_or("no message")))).into_response()
+            let said =
+                panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            Error::internal(std::io::Error::other(format!("request {id} panicked: {}", said.unwrap_or("no message"))))
+                .into_response()
         }
     }
 }

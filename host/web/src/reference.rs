@@ -46,10 +46,8 @@ impl Operation<'_> {
 }
 
 fn operations(document: &Value) -> Vec<Operation<'_>> {
-    let empty = Map::new();
-    let paths = document["paths"].as_object().unwrap_or(&empty);
     let mut all = Vec::new();
-    for (path, item) in paths {
+    for (path, item) in document["paths"].as_object().into_iter().flatten() {
         for method in ["get", "post", "put", "delete"] {
             if let Some(said) = item.get(method) {
                 all.push(Operation { path, method, said });
@@ -116,11 +114,16 @@ fn section(html: &mut String, operation: &Operation<'_>) {
     if !description.is_empty() {
         let _ = write!(html, "<p>{}</p>", escape(description));
     }
-    let _ = write!(html, "<p class=\"permission\">Permission: <code>{}</code></p>", escape(operation.text("x-permission")));
+    let _ =
+        write!(html, "<p class=\"permission\">Permission: <code>{}</code></p>", escape(operation.text("x-permission")));
     parameters(html, operation.said);
     body(html, operation.said);
     responses(html, operation.said);
-    let _ = write!(html, "<details><summary>curl</summary><pre><code>{}</code></pre></details></article>", escape(&curl(operation)));
+    let _ = write!(
+        html,
+        "<details><summary>curl</summary><pre><code>{}</code></pre></details></article>",
+        escape(&curl(operation))
+    );
 }
 
 fn parameters(html: &mut String, said: &Value) {
@@ -150,11 +153,12 @@ fn body(html: &mut String, said: &Value) {
 
 fn responses(html: &mut String, said: &Value) {
     let Some(responses) = said["responses"].as_object() else { return };
-    html.push_str("<table><caption>Answers</caption><thead><tr><th>Status</th><th>Body</th><th>Meaning</th></tr></thead><tbody>");
+    html.push_str(
+        "<table><caption>Answers</caption><thead><tr><th>Status</th><th>Body</th><th>Meaning</th></tr></thead><tbody>",
+    );
     for (status, response) in responses {
-        let empty = Map::new();
-        let content = response["content"].as_object().unwrap_or(&empty);
-        let bodies: Vec<String> = content.values().map(|media| shape(&media["schema"])).collect();
+        let content = response["content"].as_object().into_iter();
+        let bodies: Vec<String> = content.flat_map(Map::values).map(|media| shape(&media["schema"])).collect();
         let _ = write!(
             html,
             "<tr><td><code>{}</code></td><td>{}</td><td>{}</td></tr>",
@@ -168,11 +172,13 @@ fn responses(html: &mut String, said: &Value) {
 
 fn schemas(html: &mut String, document: &Value) {
     html.push_str("<section><h2 id=\"schemas\">Schemas</h2>");
-    let empty = Map::new();
-    for (name, schema) in document["components"]["schemas"].as_object().unwrap_or(&empty) {
+    for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
         let description = escape(schema["description"].as_str().unwrap_or_default());
         let name = escape(name);
-        let _ = write!(html, "<article id=\"schema-{name}\"><h3><a href=\"#schema-{name}\">{name}</a></h3><p>{description}</p>");
+        let _ = write!(
+            html,
+            "<article id=\"schema-{name}\"><h3><a href=\"#schema-{name}\">{name}</a></h3><p>{description}</p>"
+        );
         fields(html, schema);
         html.push_str("</article>");
     }
@@ -220,7 +226,9 @@ fn shape(schema: &Value) -> String {
     }
     let kind = match &schema["type"] {
         Value::String(kind) => kind.clone(),
-        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").collect::<Vec<_>>().join(" or "),
+        Value::Array(kinds) => {
+            kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").collect::<Vec<_>>().join(" or ")
+        }
         _ => String::new(),
     };
     match (kind.as_str(), schema["format"].as_str()) {

@@ -17,13 +17,13 @@ use utoipa::openapi::{Content, Info, License, OpenApi, OpenApiBuilder, Ref, Resp
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 /// What the paths of all things in namespaces begin with.
-pub const NAMESPACES: &str = "/api/v1/namespaces";
+pub(crate) const NAMESPACES: &str = "/api/v1/namespaces";
 
 /// The largest pipeline document that is taken.
-pub const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The largest body of any other request.
-pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 const SCHEME: &str = "token";
 
@@ -44,7 +44,8 @@ impl Routes {
         let mut openapi = OpenApiBuilder::new().info(info).build();
         let components = openapi.components.get_or_insert_default();
         let mut bearer = Http::new(HttpAuthScheme::Bearer);
-        bearer.description = Some("A token of this host; the file `token` in its data folder holds the first one.".into());
+        bearer.description =
+            Some("A token of this host; the file `token` in its data folder holds the first one.".into());
         components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer));
         components.schemas.insert(ErrorBody::name().into_owned(), ErrorBody::schema());
         let mut more = Vec::new();
@@ -86,8 +87,10 @@ fn describe(operation: &mut Operation, access: Access) {
     operation.security = Some(vec![security]);
     let error = Content::new(Some(Ref::from_schema_name(ErrorBody::name())));
     let response = ResponseBuilder::new()
-        .description("What went wrong: 400 invalid, 401 unauthenticated, 403 denied, 404 not found, 409 conflict, 413 too \
-                      large, 429 busy, 503 unavailable, 500 a defect.")
+        .description(
+            "What went wrong: 400 invalid, 401 unauthenticated, 403 denied, 404 not found, 409 conflict, 413 too \
+                      large, 429 busy, 503 unavailable, 500 a defect.",
+        )
         .content("application/json", error)
         .build();
     operation.responses.responses.insert("default".into(), response.into());

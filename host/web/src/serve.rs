@@ -38,7 +38,9 @@ pub enum ServeError {
     Listen(#[from] ListenError),
     #[error("`{address}` is in use by another program; stop it, or choose another address with `--listen`")]
     InUse { address: SocketAddr },
-    #[error("`{address}` cannot be listened on; ports below 1024 need more rights, and the address must be one of this machine")]
+    #[error(
+        "`{address}` cannot be listened on; ports below 1024 need more rights, and the address must be one of this machine"
+    )]
     Bind { address: SocketAddr, source: std::io::Error },
 }
 
@@ -126,7 +128,7 @@ async fn answer(stream: TcpStream, app: Router, mut stopping: watch::Receiver<bo
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = stopping.wait_for(|stop| *stop) => {
+        () = crate::sse::stopped(&mut stopping) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

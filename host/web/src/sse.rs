@@ -49,7 +49,7 @@ where
             let state = following.state.take()?;
             let stepped = tokio::select! {
                 stepped = step(state) => stepped,
-                _ = following.stopping.wait_for(|stopping| *stopping) => return None,
+                () = stopped(&mut following.stopping) => return None,
             };
             match stepped {
                 Ok(Step::More(state, events)) => {
@@ -66,6 +66,12 @@ where
         }
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(web.options().keep_alive)).into_response())
+}
+
+/// Ready once the host stops.
+pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // The guard is let go within this function: held across an await it would keep the stream from moving between threads.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 /// One event with its id and JSON.

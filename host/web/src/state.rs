@@ -5,8 +5,8 @@ use crate::guard::Hosts;
 use crate::metrics::Metrics;
 use hostler_engine::Handle;
 use hostler_model::{Kind, Pipeline};
-use hostler_store::{NamespaceId, PipelineRow, ReadTx, RunRow};
 use hostler_model::{RunId, Slug};
+use hostler_store::{NamespaceId, PipelineRow, ReadTx, RunRow};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -57,7 +57,8 @@ impl Web {
     pub fn new(handle: Handle, options: Options) -> Self {
         let followers = Arc::new(Semaphore::new(options.followers_max));
         let (stopping, _) = watch::channel(false);
-        let inner = Inner { handle, options, metrics: Metrics::default(), followers, stopping, documents: Mutex::default() };
+        let inner =
+            Inner { handle, options, metrics: Metrics::default(), followers, stopping, documents: Mutex::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -85,8 +86,11 @@ impl Web {
     pub(crate) fn follower(&self) -> Result<OwnedSemaphorePermit, Error> {
         Arc::clone(&self.inner.followers).try_acquire_owned().map_err(|_| {
             let most = self.inner.options.followers_max;
-            Error::new(Kind::Unavailable, format!("{most} streams are being followed already, which is the most at once"))
-                .hint("end another one, or try again later")
+            Error::new(
+                Kind::Unavailable,
+                format!("{most} streams are being followed already, which is the most at once"),
+            )
+            .hint("end another one, or try again later")
         })
     }
 
@@ -125,7 +129,8 @@ impl Web {
     /// The document of a run as a graph. Parsed once while it is asked for.
     pub(crate) fn pipeline(&self, tx: &ReadTx<'_>, run: &RunRow) -> Result<Arc<Pipeline>, Error> {
         let lock = || self.inner.documents.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = lock().iter().find(|(digest, _)| *digest == run.definition_digest).map(|(_, known)| Arc::clone(known));
+        let known =
+            lock().iter().find(|(digest, _)| *digest == run.definition_digest).map(|(_, known)| Arc::clone(known));
         if let Some(known) = known {
             return Ok(known);
         }
@@ -155,7 +160,8 @@ pub(crate) fn pipeline_row(tx: &ReadTx<'_>, namespace_name: &Slug, pipeline: &Sl
     let namespace = namespace(tx, namespace_name)?;
     let row = tx.pipeline_by_id(namespace, pipeline)?;
     row.ok_or_else(|| {
-        Error::not_found(format!("pipeline `{pipeline}` does not exist")).hint("`hostler pipeline list` shows those that do")
+        Error::not_found(format!("pipeline `{pipeline}` does not exist"))
+            .hint("`hostler pipeline list` shows those that do")
     })
 }
 

@@ -15,13 +15,14 @@ mod time;
 pub use events::{Event, EventQuery, FollowQuery};
 pub use host::{ErrorBody, Grant, Health, Problem, Ready, Whoami};
 pub use pipelines::{
-    Pipeline, PipelinePath, Registered, RegisterQuery, Release, TaskShape, Validated, Version, VersionPath, VersionSummary,
+    Pipeline, PipelinePath, RegisterQuery, Registered, Release, TaskShape, Validated, Version, VersionPath,
+    VersionSummary,
 };
 pub use plugins::{Capability, Plugin, PluginLine, PluginPath};
 pub use runs::{
-    Actor, Attempt, AttemptStatus, Cancel, Exit, Explanation, LogBatch, LogQuery, LogRecord, LogStream, NumberPath, Retry,
-    RetryWith, Run, RunDetail, RunPath, RunQuery, RunStart, RunStarted, RunStatus, Task, TaskCounts, TaskPath, TaskQuery,
-    TaskStatus,
+    Actor, Attempt, AttemptStatus, Cancel, Exit, Explanation, LogBatch, LogQuery, LogRecord, LogStream, NumberPath,
+    Retry, RetryWith, Run, RunDetail, RunPath, RunQuery, RunStart, RunStarted, RunStatus, Task, TaskCounts, TaskPath,
+    TaskQuery, TaskStatus,
 };
 pub use subscriptions::{
     CatchUp, Fire, Overlap, PreviewQuery, Subscribe, Subscription, SubscriptionPath, SubscriptionQuery,

@@ -132,8 +132,7 @@ pub(super) async fn list_events(
     let limit = page_limit(query.limit)? as usize;
     let reading = web.clone();
     web.find(move |tx| {
-        let wanted =
-            Wanted::find(tx, &path.namespace, query.run.as_deref(), query.pipeline.as_ref(), query.kind)?;
+        let wanted = Wanted::find(tx, &path.namespace, query.run.as_deref(), query.pipeline.as_ref(), query.kind)?;
         let found = read(&reading, tx, &wanted, Cursor(query.after.unwrap_or(0)), limit)?;
         let next = (!found.at_end).then(|| found.looked_to.0.to_string());
         Ok(Json(Listing { items: found.events, next }))

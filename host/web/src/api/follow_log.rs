@@ -70,7 +70,11 @@ async fn step(mut following: Following) -> Result<Step<Following>, Error> {
 async fn look(following: &Following) -> Result<(Piece, RunStatus), Error> {
     let (web, asked) = (following.web.clone(), following.asked.clone());
     // The state is read before the log: a run that was over then has written all that it will.
-    following.web.blocking(move || Ok((status(&web, asked.key)?, read(&web, &asked)?))).await.map(|(status, piece)| (piece, status.into()))
+    following
+        .web
+        .blocking(move || Ok((status(&web, asked.key)?, read(&web, &asked)?)))
+        .await
+        .map(|(status, piece)| (piece, status.into()))
 }
 
 async fn wait(following: &mut Following) {

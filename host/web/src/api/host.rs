@@ -27,7 +27,7 @@ pub(super) async fn health() -> Json<Health> {
     (status = 503, description = "It stops, or the data folder does not answer.", body = Ready),
 ))]
 pub(super) async fn ready(State(web): State<Web>) -> Response {
-    let reads = web.read(hostler_store::ReadTx::last_cursor).await.is_ok();
+    let reads = web.read(|tx| tx.last_cursor()).await.is_ok();
     let ready = reads && !web.handle().load().stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Ready { ready })).into_response()

@@ -48,9 +48,9 @@ pub(super) fn ask(web: &Web, tx: &ReadTx<'_>, path: &RunPath, query: &LogQuery) 
     let run = run_row(tx, &path.namespace, &path.run)?;
     let pipeline = web.pipeline(tx, &run)?;
     let find = |name: &hostler_model::Slug| {
-        pipeline.find(name.as_str()).ok_or_else(|| {
-            Error::not_found(format!("task `{name}` is not in the pipeline of run {}", run.id))
-        })
+        pipeline
+            .find(name.as_str())
+            .ok_or_else(|| Error::not_found(format!("task `{name}` is not in the pipeline of run {}", run.id)))
     };
     let filter = LogFilter {
         task: query.task.as_ref().map(find).transpose()?,
@@ -133,9 +133,8 @@ async fn batch(web: &Web, asked: Asked) -> Result<Response, Error> {
 /// Blocks.
 pub(super) fn status(web: &Web, run: RunKey) -> Result<RunStatus, Error> {
     let row = web.handle().store().read(|tx| tx.run(run))?;
-    row.map(|row| row.status).ok_or_else(|| {
-        Error::not_found("the run was removed").problem(Problem::new("", "its retention is over"))
-    })
+    row.map(|row| row.status)
+        .ok_or_else(|| Error::not_found("the run was removed").problem(Problem::new("", "its retention is over")))
 }
 
 fn text(web: Web, asked: Asked) -> Response {

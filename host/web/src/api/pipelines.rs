@@ -6,8 +6,8 @@ use crate::error::Error;
 use crate::extract::{Caller, Document, InBody, InPath, InQuery};
 use crate::state::pipeline_row;
 use crate::types::{
-    Listing, NamespacePath, PageQuery, Pipeline, PipelinePath, RegisterQuery, Registered, Release, TaskShape, Validated,
-    Version, VersionPath, VersionSummary,
+    Listing, NamespacePath, PageQuery, Pipeline, PipelinePath, RegisterQuery, Registered, Release, TaskShape,
+    Validated, Version, VersionPath, VersionSummary,
 };
 use axum::Json;
 use axum::extract::State;
@@ -75,8 +75,7 @@ pub(super) async fn register_pipeline(
     InQuery(query): InQuery<RegisterQuery>,
     Document(document): Document,
 ) -> Result<(StatusCode, Json<Registered>), Error> {
-    let register =
-        Register { namespace: path.namespace, document, release: query.release, actor: caller.actor() };
+    let register = Register { namespace: path.namespace, document, release: query.release, actor: caller.actor() };
     let hostler_engine::Registered { pipeline, version, digest, released, unchanged } =
         web.handle().register(register).await?;
     let status = if unchanged { StatusCode::OK } else { StatusCode::CREATED };
@@ -97,12 +96,9 @@ pub(super) async fn validate_document(
     web.find(move |tx| crate::state::namespace(tx, &path.namespace)).await?;
     web.blocking(move || {
         Ok(Json(match hostler_model::Pipeline::parse(&document) {
-            Ok(pipeline) => Validated {
-                valid: true,
-                problems: Vec::new(),
-                tasks: shapes(&pipeline),
-                pipeline: Some(pipeline.id),
-            },
+            Ok(pipeline) => {
+                Validated { valid: true, problems: Vec::new(), tasks: shapes(&pipeline), pipeline: Some(pipeline.id) }
+            }
             Err(problems) => Validated {
                 valid: false,
                 problems: problems.0.into_iter().map(Into::into).collect(),
@@ -186,9 +182,8 @@ pub(super) async fn get_version(
     web.find(move |tx| {
         let row = pipeline_row(tx, &path.namespace, &path.pipeline)?;
         let version = tx.version(row.key, path.version)?;
-        let version = version.ok_or_else(|| {
-            Error::not_found(format!("pipeline `{}` has no version {}", path.pipeline, path.version))
-        })?;
+        let version = version
+            .ok_or_else(|| Error::not_found(format!("pipeline `{}` has no version {}", path.pipeline, path.version)))?;
         let document = serde_json::from_str(&version.document).map_err(Error::internal)?;
         Ok(Json(Version { summary: version_summary(&version, row.released), document }))
     })

@@ -148,7 +148,11 @@ pub(super) async fn list_runs(
         .find(move |tx| {
             let filter = RunFilter {
                 namespace: Some(namespace(tx, &path.namespace)?),
-                pipeline: query.pipeline.map(|id| pipeline_row(tx, &path.namespace, &id)).transpose()?.map(|row| row.key),
+                pipeline: query
+                    .pipeline
+                    .map(|id| pipeline_row(tx, &path.namespace, &id))
+                    .transpose()?
+                    .map(|row| row.key),
                 status: query.status.map(Into::into),
                 subscription: query.subscription.as_deref().map(subscription_id).transpose()?,
             };

@@ -156,9 +156,9 @@ impl Rows<'_> {
 }
 
 fn task_index(pipeline: &Pipeline, path: &TaskPath) -> Result<TaskIndex, Error> {
-    pipeline.find(path.task.as_str()).ok_or_else(|| {
-        Error::not_found(format!("task `{}` is not in the pipeline of run {}", path.task, path.run))
-    })
+    pipeline
+        .find(path.task.as_str())
+        .ok_or_else(|| Error::not_found(format!("task `{}` is not in the pipeline of run {}", path.task, path.run)))
 }
 
 fn run_path(path: &TaskPath) -> RunPath {

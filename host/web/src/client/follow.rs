@@ -212,7 +212,11 @@ mod tests {
     #[test]
     fn events_are_put_together_however_the_bytes_arrive() {
         let text = ": hello\n\nevent: record\nid: 7\ndata: {\"a\":\ndata: 1}\n\nid: 8\r\ndata: é\r\n\r\nevent: half\ndata: x\n";
-        let event = |name: &str, id: &str, data: &str| ServerEvent { name: name.into(), id: Some(id.into()), data: data.into() };
+        let event = |name: &str, id: &str, data: &str| ServerEvent {
+            name: name.into(),
+            id: Some(id.into()),
+            data: data.into(),
+        };
         let wanted = [event("record", "7", "{\"a\":\n1}"), event("", "8", "é")];
         for size in 1..text.len() {
             let mut parser = Parser::default();

@@ -3,6 +3,7 @@
 //! Invariants: every wait has a limit; an error of the host arrives with all that it said. Must not know: endpoints.
 
 use crate::types::ErrorBody;
+use hostler_model::{Kind, Problem};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::uri::{Authority, Scheme};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -11,7 +12,6 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use hostler_model::{Kind, Problem};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,7 +35,9 @@ pub enum ClientError {
     TimedOut { url: String, after: Duration },
     #[error("`{url}` is no address of a host; write one such as `http://127.0.0.1:7367`")]
     Url { url: String },
-    #[error("`{url}` is on another machine and not encrypted: the token could be read on the way; use a tunnel to it, such as `ssh -L`")]
+    #[error(
+        "`{url}` is on another machine and not encrypted: the token could be read on the way; use a tunnel to it, such as `ssh -L`"
+    )]
     Insecure { url: String },
     #[error("what answers at {url} is not a host of this version: {what}")]
     Strange { url: String, what: String },
@@ -152,8 +154,9 @@ impl Request {
 
     pub(super) fn header(mut self, name: &'static str, value: Option<&str>) -> Result<Self, ClientError> {
         if let Some(value) = value {
-            let value = HeaderValue::from_str(value)
-                .map_err(|_| ClientError::Request { what: format!("the value of `{name}` has characters that no header can hold") })?;
+            let value = HeaderValue::from_str(value).map_err(|_| ClientError::Request {
+                what: format!("the value of `{name}` has characters that no header can hold"),
+            })?;
             self.headers.push((HeaderName::from_static(name), value));
         }
         Ok(self)
@@ -295,7 +298,8 @@ mod tests {
             assert!(matches!(Transport::new(far, "t", false), Err(ClientError::Insecure { .. })), "{far}");
             assert!(Transport::new(far, "t", true).is_ok(), "{far}");
         }
-        for bad in ["", "127.0.0.1:7367", "https://127.0.0.1", "http://127.0.0.1/api", "http://me@127.0.0.1", "http://"] {
+        for bad in ["", "127.0.0.1:7367", "https://127.0.0.1", "http://127.0.0.1/api", "http://me@127.0.0.1", "http://"]
+        {
             assert!(matches!(Transport::new(bad, "t", true), Err(ClientError::Url { .. })), "{bad}");
         }
     }

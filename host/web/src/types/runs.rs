@@ -270,7 +270,7 @@ pub struct Task {
 /// How an attempt ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Exit {
-    /// `code`, `signal`, `exceeded`, `trapped`, `stopped`, `not_started` or `lost`.
+    /// `code`, `signal`, `exceeded`, `trapped`, `bad_outputs`, `stopped`, `not_started` or `lost`.
     pub kind: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
@@ -288,6 +288,7 @@ impl From<&hostler_model::Exit> for Exit {
             Model::Signal { signal } => ("signal", Some(*signal)),
             Model::Exceeded { .. } => ("exceeded", None),
             Model::Trapped { .. } => ("trapped", None),
+            Model::BadOutputs { .. } => ("bad_outputs", None),
             Model::Stopped => ("stopped", None),
             Model::NotStarted { .. } => ("not_started", None),
             Model::Lost { .. } => ("lost", None),

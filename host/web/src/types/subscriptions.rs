@@ -120,7 +120,7 @@ pub struct Subscribe {
 }
 
 impl Subscribe {
-    pub(crate) fn policy(&self) -> hostler_engine::Policy {
+    pub(crate) fn policy(&self) -> schedule::Policy {
         let overlap = match self.overlap {
             Overlap::Skip => schedule::Overlap::Skip,
             Overlap::Queue => schedule::Overlap::Queue { max: self.queue_max.unwrap_or(10) },
@@ -135,7 +135,7 @@ impl Subscribe {
                 cap: self.catch_up_cap.unwrap_or(10),
             },
         };
-        hostler_engine::Policy { overlap, catch_up, jitter: self.jitter }
+        schedule::Policy { overlap, catch_up, jitter: self.jitter }
     }
 }
 

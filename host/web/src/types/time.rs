@@ -34,8 +34,7 @@ impl fmt::Debug for Time {
 impl std::str::FromStr for Time {
     type Err = NotATime;
     fn from_str(text: &str) -> Result<Self, NotATime> {
-        let instant: jiff::Timestamp =
-            text.parse().map_err(|_| NotATime { text: text.chars().take(60).collect() })?;
+        let instant: jiff::Timestamp = text.parse().map_err(|_| NotATime { text: text.chars().take(60).collect() })?;
         Ok(Self(Timestamp(instant.as_millisecond())))
     }
 }
