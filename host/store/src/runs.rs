@@ -111,6 +111,13 @@ impl ReadTx<'_> {
         self.one(concat!(run_columns!(), " WHERE run.key = ?1"), [key.0], read_run)
     }
 
+    /// By its number within its pipeline.
+    pub fn run_by_number(&self, pipeline: PipelineKey, number: u64) -> Result<Option<RunRow>, Error> {
+        // No row has a number that does not fit.
+        let Ok(number) = i64::try_from(number) else { return Ok(None) };
+        self.one(concat!(run_columns!(), " WHERE run.pipeline_key = ?1 AND run.number = ?2"), [pipeline.0, number], read_run)
+    }
+
     /// The run that a fire started under this key, if it did.
     pub fn run_of_fire(&self, subscription: SubscriptionId, at: Timestamp, key: &str) -> Result<Option<RunKey>, Error> {
         let sql = "SELECT key FROM run WHERE subscription_id = ?1 AND fire_at = ?2 AND fire_key = ?3";
