@@ -109,3 +109,25 @@ fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_in_the_background_ends_with_its_owner() {
+        let background = Background::start(Command::new("sleep").arg("600")).unwrap();
+        let process = format!("/proc/{}", background.child.id());
+        assert!(std::path::Path::new(&process).exists());
+        drop(background);
+        assert!(!std::path::Path::new(&process).exists());
+    }
+
+    #[test]
+    fn a_failure_names_the_command_and_what_it_said() {
+        let error = read(Command::new("sh").args(["-c", "echo why >&2; exit 3"])).unwrap_err();
+        assert_eq!(error.to_string(), "`sh -c echo why >&2; exit 3` ended with exit status: 3: why");
+        let error = read(&mut Command::new("no-such-program")).unwrap_err();
+        assert_eq!(error.to_string(), "failed to start no-such-program");
+    }
+}
