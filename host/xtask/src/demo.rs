@@ -152,7 +152,7 @@ impl Demo {
         eprintln!("  export HOSTLER_URL={url} HOSTLER_TOKEN_FILE={}", token.display());
         eprintln!("  {} run list", hostler.display());
         eprintln!("  {} run explain hello", hostler.display());
-        eprintln!("  {} subscription preview every-ten-seconds", hostler.display());
+        eprintln!("  {} subscription preview hello/every-ten-seconds", hostler.display());
         eprintln!(
             "\nBelow, each run is shown as it comes, one every ten seconds. Ctrl-C ends the host and leaves nothing."
         );

@@ -81,3 +81,32 @@ fn print(hostler: &Path, page: &Page) -> anyhow::Result<String> {
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stands in for the binary: it prints its arguments, so that every page is known and none is empty.
+    const PRINTS_ARGUMENTS: &str = "/bin/echo";
+
+    #[test]
+    fn a_page_that_differs_from_what_the_binary_prints_is_out_of_date() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), Path::new(PRINTS_ARGUMENTS)).unwrap();
+        check(root.path(), Path::new(PRINTS_ARGUMENTS)).unwrap();
+        std::fs::write(root.path().join(FOLDER).join("cli.md"), "old\n").unwrap();
+        let error = check(root.path(), Path::new(PRINTS_ARGUMENTS)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "out of date: docs/reference/cli.md; run `cargo xtask docs` and commit what changes"
+        );
+    }
+
+    #[test]
+    fn a_page_that_is_not_written_yet_is_no_failure_but_an_empty_one_is() {
+        let root = tempfile::tempdir().unwrap();
+        check(root.path(), Path::new(PRINTS_ARGUMENTS)).unwrap();
+        let error = write(root.path(), Path::new("/bin/true")).unwrap_err();
+        assert_eq!(error.to_string(), "`hostler reference cli` prints nothing");
+    }
+}

@@ -3,6 +3,7 @@
 //! Invariants: no program outlives this one when it is told to stop; every failure names the command line.
 //! Must not know what the programs are for.
 
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -106,6 +107,34 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
 }
 
 fn line(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    // The name alone: where a toolchain lies on this machine explains nothing.
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    std::iter::once(name)
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_in_the_background_ends_with_its_owner() {
+        let background = Background::start(Command::new("sleep").arg("600")).unwrap();
+        let process = format!("/proc/{}", background.child.id());
+        assert!(std::path::Path::new(&process).exists());
+        drop(background);
+        assert!(!std::path::Path::new(&process).exists());
+    }
+
+    #[test]
+    fn a_failure_names_the_command_and_what_it_said() {
+        let error = read(Command::new("sh").args(["-c", "echo why >&2; exit 3"])).unwrap_err();
+        assert_eq!(error.to_string(), "`sh -c echo why >&2; exit 3` ended with exit status: 3: why");
+        let error = read(&mut Command::new("no-such-program")).unwrap_err();
+        assert_eq!(error.to_string(), "failed to start no-such-program");
+    }
 }
