@@ -61,7 +61,10 @@ struct Shared {
     state: Mutex<State>,
     /// Changed only while the state is locked, so that the two never disagree.
     warden: watch::Sender<Presence>,
-    tasks: TaskTracker,
+    /// Passes on what the warden says, and starts the next one.
+    watcher: TaskTracker,
+    /// One per attempt; each ends after it has passed on the exit, or has nobody to tell.
+    followers: TaskTracker,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,8 +100,8 @@ impl ProcessExecutor {
         let presence = Presence::Here { pid: process.pid(), containment };
         let state = State { link: Some(link), generation: 1, attempts: HashMap::new(), is_closing: false };
         let (warden, _) = watch::channel(presence);
-        let shared = Arc::new(Shared { config, state: Mutex::new(state), warden, tasks: TaskTracker::new() });
-        shared.tasks.spawn(watch_over(shared.clone(), process));
+        let shared = Arc::new(Shared { config, state: Mutex::new(state), warden, watcher: TaskTracker::new(), followers: TaskTracker::new() });
+        shared.watcher.spawn(watch_over(shared.clone(), process));
         Ok(Self { shared })
     }
 
@@ -118,10 +121,11 @@ impl ProcessExecutor {
         }
     }
 
-    /// Ends every attempt that still runs, and the warden; waits until all of it is over.
+    /// Ends every attempt that still runs, and the warden; waits until all of it is gone. The last reports may still
+    /// be on their way to readers that are slow.
     pub async fn close(&self) {
         self.shared.begin_close();
-        self.shared.tasks.wait().await;
+        self.shared.watcher.wait().await;
     }
 }
 
@@ -166,7 +170,8 @@ impl Shared {
         state.link = None;
         self.warden.send_replace(Presence::Closed);
         drop(state);
-        self.tasks.close();
+        self.watcher.close();
+        self.followers.close();
     }
 
     /// Hands the attempt to the warden and follows it; `Err` is how it ended when that was not possible.
@@ -193,7 +198,7 @@ impl Shared {
             return Ok(());
         }
         let follower = Follower { shared: self.clone(), id, reports: reports.clone() };
-        self.tasks.spawn(follower.follow(heard, stdout, stderr));
+        self.followers.spawn(follower.follow(heard, stdout, stderr));
         Ok(())
     }
 

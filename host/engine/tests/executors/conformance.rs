@@ -165,13 +165,14 @@ impl Trial {
         }
     }
 
-    /// Waits for the exit of an attempt whose first output was taken by `printed`.
+    /// Waits for the exit of an attempt whose first output was taken by `printed`; with the rest of its stdout, since
+    /// shells talk on stderr about signals.
     pub async fn exit(&mut self) -> (Vec<u8>, Exit) {
         let mut output = Vec::new();
         loop {
             match self.reports.recv().await {
-                Some(Report::Output { bytes, .. }) => output.extend(bytes),
-                Some(Report::Started { .. }) => {}
+                Some(Report::Output { stream: Stream::Stdout, bytes }) => output.extend(bytes),
+                Some(Report::Output { stream: Stream::Stderr, .. } | Report::Started { .. }) => {}
                 Some(Report::Exit(exit)) => return (output, exit),
                 None => panic!("its reports ended without an exit"),
             }
