@@ -100,7 +100,13 @@ impl ProcessExecutor {
         let presence = Presence::Here { pid: process.pid(), containment };
         let state = State { link: Some(link), generation: 1, attempts: HashMap::new(), is_closing: false };
         let (warden, _) = watch::channel(presence);
-        let shared = Arc::new(Shared { config, state: Mutex::new(state), warden, watcher: TaskTracker::new(), followers: TaskTracker::new() });
+        let shared = Arc::new(Shared {
+            config,
+            state: Mutex::new(state),
+            warden,
+            watcher: TaskTracker::new(),
+            followers: TaskTracker::new(),
+        });
         shared.watcher.spawn(watch_over(shared.clone(), process));
         Ok(Self { shared })
     }
@@ -419,8 +425,8 @@ impl Follower {
     }
 
     async fn drain(&self, source: &mut Source) {
-        while let Some(chunk) = source.take_now() {
-            self.pass_on(chunk).await;
+        while let Some(chunk) = source.take_rest() {
+            self.pass_on(Some(chunk)).await;
         }
     }
 
@@ -440,11 +446,10 @@ impl Source {
             self.pipe = None;
             return None;
         }
-        self.take_now().flatten()
+        self.take_now()
     }
 
-    /// What is there now. `None`: nothing, or the end. `Some(None)`: interrupted, try again.
-    fn take_now(&mut self) -> Option<Option<Report>> {
+    fn take_now(&mut self) -> Option<Report> {
         let mut bytes = vec![0; CHUNK_BYTES_FIRST];
         match self.pipe.as_ref()?.try_read(&mut bytes) {
             Ok(0) => {
@@ -457,15 +462,24 @@ impl Source {
                 if is_full {
                     self.fill(&mut bytes);
                 }
-                Some(Some(Report::Output { stream: self.stream, bytes }))
+                Some(Report::Output { stream: self.stream, bytes })
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
             Err(_) => {
                 self.pipe = None;
                 None
             }
         }
+    }
+
+    /// What is there after the exit, asked of the kernel itself: the runtime may not have heard of it yet, and would
+    /// answer that there is nothing.
+    fn take_rest(&mut self) -> Option<Report> {
+        let pipe = self.pipe.as_ref()?;
+        let mut bytes = vec![0; CHUNK_BYTES_MAX];
+        let read = rustix::io::retry_on_intr(|| rustix::io::read(pipe, &mut bytes[..])).unwrap_or(0);
+        bytes.truncate(read);
+        (read > 0).then_some(Report::Output { stream: self.stream, bytes })
     }
 
     /// Takes more behind a first chunk that was full, so that much output costs few reports and little output no large
