@@ -152,11 +152,11 @@ impl Executor for ProcessExecutor {
     }
 
     async fn stop(&self, id: AttemptId, grace: Duration) {
-        self.shared.order(id, Order::Stop { id, grace });
+        self.shared.order(id, &Order::Stop { id, grace });
     }
 
     async fn kill(&self, id: AttemptId) {
-        self.shared.order(id, Order::Kill { id });
+        self.shared.order(id, &Order::Kill { id });
     }
 
     async fn recover(&self, _id: AttemptId, _reports: Reports) -> Recovered {
@@ -237,12 +237,12 @@ impl Shared {
         Ok(true)
     }
 
-    fn order(&self, id: AttemptId, order: Order) {
+    fn order(&self, id: AttemptId, order: &Order) {
         let state = self.state();
         if !state.attempts.contains_key(&id) {
             return;
         }
-        if let (Some(link), Ok(frame)) = (&state.link, crate::warden::protocol::encode(&order)) {
+        if let (Some(link), Ok(frame)) = (&state.link, crate::warden::protocol::encode(order)) {
             link.send(frame, None);
         }
     }
