@@ -117,8 +117,13 @@ impl WardenProcess {
 fn is_gone_soon(pid: rustix::process::Pid) -> bool {
     let Ok(watched) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else { return false };
     let limit = Timespec { tv_sec: EXIT_MAX_S, tv_nsec: 0 };
-    let ready = rustix::event::poll(&mut [PollFd::new(&watched, PollFlags::IN)], Some(&limit));
-    matches!(ready, Ok(1..))
+    loop {
+        match rustix::event::poll(&mut [PollFd::new(&watched, PollFlags::IN)], Some(&limit)) {
+            Ok(ready) => return ready > 0,
+            Err(Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
 }
 
 impl Drop for WardenProcess {

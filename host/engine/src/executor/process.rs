@@ -61,7 +61,10 @@ struct Shared {
     state: Mutex<State>,
     /// Changed only while the state is locked, so that the two never disagree.
     warden: watch::Sender<Presence>,
-    tasks: TaskTracker,
+    /// Passes on what the warden says, and starts the next one.
+    watcher: TaskTracker,
+    /// One per attempt; each ends after it has passed on the exit, or has nobody to tell.
+    followers: TaskTracker,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,8 +100,14 @@ impl ProcessExecutor {
         let presence = Presence::Here { pid: process.pid(), containment };
         let state = State { link: Some(link), generation: 1, attempts: HashMap::new(), is_closing: false };
         let (warden, _) = watch::channel(presence);
-        let shared = Arc::new(Shared { config, state: Mutex::new(state), warden, tasks: TaskTracker::new() });
-        shared.tasks.spawn(watch_over(shared.clone(), process));
+        let shared = Arc::new(Shared {
+            config,
+            state: Mutex::new(state),
+            warden,
+            watcher: TaskTracker::new(),
+            followers: TaskTracker::new(),
+        });
+        shared.watcher.spawn(watch_over(shared.clone(), process));
         Ok(Self { shared })
     }
 
@@ -118,10 +127,11 @@ impl ProcessExecutor {
         }
     }
 
-    /// Ends every attempt that still runs, and the warden; waits until all of it is over.
+    /// Ends every attempt that still runs, and the warden; waits until all of it is gone. The last reports may still
+    /// be on their way to readers that are slow.
     pub async fn close(&self) {
         self.shared.begin_close();
-        self.shared.tasks.wait().await;
+        self.shared.watcher.wait().await;
     }
 }
 
@@ -142,11 +152,11 @@ impl Executor for ProcessExecutor {
     }
 
     async fn stop(&self, id: AttemptId, grace: Duration) {
-        self.shared.order(id, Order::Stop { id, grace });
+        self.shared.order(id, &Order::Stop { id, grace });
     }
 
     async fn kill(&self, id: AttemptId) {
-        self.shared.order(id, Order::Kill { id });
+        self.shared.order(id, &Order::Kill { id });
     }
 
     async fn recover(&self, _id: AttemptId, _reports: Reports) -> Recovered {
@@ -166,7 +176,8 @@ impl Shared {
         state.link = None;
         self.warden.send_replace(Presence::Closed);
         drop(state);
-        self.tasks.close();
+        self.watcher.close();
+        self.followers.close();
     }
 
     /// Hands the attempt to the warden and follows it; `Err` is how it ended when that was not possible.
@@ -193,7 +204,7 @@ impl Shared {
             return Ok(());
         }
         let follower = Follower { shared: self.clone(), id, reports: reports.clone() };
-        self.tasks.spawn(follower.follow(heard, stdout, stderr));
+        self.followers.spawn(follower.follow(heard, stdout, stderr));
         Ok(())
     }
 
@@ -226,12 +237,12 @@ impl Shared {
         Ok(true)
     }
 
-    fn order(&self, id: AttemptId, order: Order) {
+    fn order(&self, id: AttemptId, order: &Order) {
         let state = self.state();
         if !state.attempts.contains_key(&id) {
             return;
         }
-        if let (Some(link), Ok(frame)) = (&state.link, crate::warden::protocol::encode(&order)) {
+        if let (Some(link), Ok(frame)) = (&state.link, crate::warden::protocol::encode(order)) {
             link.send(frame, None);
         }
     }
@@ -414,8 +425,8 @@ impl Follower {
     }
 
     async fn drain(&self, source: &mut Source) {
-        while let Some(chunk) = source.take_now() {
-            self.pass_on(chunk).await;
+        while let Some(chunk) = source.take_rest() {
+            self.pass_on(Some(chunk)).await;
         }
     }
 
@@ -435,11 +446,10 @@ impl Source {
             self.pipe = None;
             return None;
         }
-        self.take_now().flatten()
+        self.take_now()
     }
 
-    /// What is there now. `None`: nothing, or the end. `Some(None)`: interrupted, try again.
-    fn take_now(&mut self) -> Option<Option<Report>> {
+    fn take_now(&mut self) -> Option<Report> {
         let mut bytes = vec![0; CHUNK_BYTES_FIRST];
         match self.pipe.as_ref()?.try_read(&mut bytes) {
             Ok(0) => {
@@ -452,15 +462,24 @@ impl Source {
                 if is_full {
                     self.fill(&mut bytes);
                 }
-                Some(Some(Report::Output { stream: self.stream, bytes }))
+                Some(Report::Output { stream: self.stream, bytes })
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
             Err(_) => {
                 self.pipe = None;
                 None
             }
         }
+    }
+
+    /// What is there after the exit, asked of the kernel itself: the runtime may not have heard of it yet, and would
+    /// answer that there is nothing.
+    fn take_rest(&mut self) -> Option<Report> {
+        let pipe = self.pipe.as_ref()?;
+        let mut bytes = vec![0; CHUNK_BYTES_MAX];
+        let read = rustix::io::retry_on_intr(|| rustix::io::read(pipe, &mut bytes[..])).unwrap_or(0);
+        bytes.truncate(read);
+        (read > 0).then_some(Report::Output { stream: self.stream, bytes })
     }
 
     /// Takes more behind a first chunk that was full, so that much output costs few reports and little output no large

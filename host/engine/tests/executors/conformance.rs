@@ -10,49 +10,49 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 /// The epoch that `make` has to give the executor.
-pub const EPOCH: Epoch = Epoch(5);
+pub(crate) const EPOCH: Epoch = Epoch(5);
 
 /// Longer than anything here takes on a slow machine; a case that waits this long has failed.
 const CASE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What an executor has to be given to do each of these things.
-pub struct Samples {
-    pub succeed: What,
+pub(crate) struct Samples {
+    pub(crate) succeed: What,
     /// Ends with code 7.
-    pub exit_seven: What,
+    pub(crate) exit_seven: What,
     /// Prints `one` and `two` as lines to stdout, and `oops` to stderr.
-    pub print_both: What,
+    pub(crate) print_both: What,
     /// Prints the value of the variable `SAMPLE` and a newline.
-    pub print_sample: What,
+    pub(crate) print_sample: What,
     /// Prints `MUCH_LINES` lines to stdout, each its number from 0 in `MUCH_WIDTH` digits.
-    pub print_much: What,
+    pub(crate) print_much: What,
     /// Prints `ready`, then sleeps for longer than any test runs.
-    pub sleep_long: What,
+    pub(crate) sleep_long: What,
     /// Prints `here` to the file `made` in its working directory.
-    pub write_file: What,
+    pub(crate) write_file: What,
     /// Writes `{"rows": 3}` to the file that `HOSTLER_OUTPUT` names.
-    pub write_outputs: What,
+    pub(crate) write_outputs: What,
     /// Names something that is not there; the reason has to hold `missing_name`.
-    pub missing: What,
-    pub missing_name: &'static str,
-    pub signals: Option<SignalSamples>,
+    pub(crate) missing: What,
+    pub(crate) missing_name: &'static str,
+    pub(crate) signals: Option<SignalSamples>,
     /// How much is left of attempts that had this value in the variable `TOKEN`.
-    pub leftovers: fn(&str) -> usize,
+    pub(crate) leftovers: fn(&str) -> usize,
 }
 
 /// For executors that can ask an attempt to end.
-pub struct SignalSamples {
+pub(crate) struct SignalSamples {
     /// Prints `ready`; upon TERM prints `asked` and ends with code 3.
-    pub obey: What,
+    pub(crate) obey: What,
     /// Prints `ready` and takes no notice of TERM.
-    pub ignore: What,
+    pub(crate) ignore: What,
 }
 
-pub const MUCH_LINES: usize = 500_000;
-pub const MUCH_WIDTH: usize = 9;
+pub(crate) const MUCH_LINES: usize = 500_000;
+pub(crate) const MUCH_WIDTH: usize = 9;
 
 /// Runs every case against executors that `make` gives, one for each case.
-pub async fn exercise_executor<E: Executor>(make: impl AsyncFn() -> E, samples: &Samples) {
+pub(crate) async fn exercise_executor<E: Executor>(make: impl AsyncFn() -> E, samples: &Samples) {
     let cases: &[(&str, Case<E>)] = &[
         ("reports come in order and end with one exit", |it| Box::pin(reports_in_order(it))),
         ("codes are passed on", |it| Box::pin(codes(it))),
@@ -85,26 +85,26 @@ struct Bench<'a, E> {
 }
 
 /// One attempt of a test: its folders and what was reported.
-pub struct Trial {
-    pub id: AttemptId,
-    pub folder: TempDir,
-    pub token: String,
-    pub start: Start,
-    pub reports: mpsc::Receiver<Report>,
-    pub sender: Option<mpsc::Sender<Report>>,
+pub(crate) struct Trial {
+    pub(crate) id: AttemptId,
+    pub(crate) folder: TempDir,
+    pub(crate) token: String,
+    pub(crate) start: Start,
+    pub(crate) reports: mpsc::Receiver<Report>,
+    pub(crate) sender: Option<mpsc::Sender<Report>>,
 }
 
 /// All that was reported about an attempt.
 #[derive(Default, Debug)]
-pub struct Heard {
-    pub is_started: bool,
-    pub stdout: Vec<u8>,
-    pub stderr: Vec<u8>,
-    pub exit: Option<Exit>,
+pub(crate) struct Heard {
+    pub(crate) is_started: bool,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+    pub(crate) exit: Option<Exit>,
 }
 
 impl Trial {
-    pub fn new(what: &What) -> Self {
+    pub(crate) fn new(what: &What) -> Self {
         static NEXT: AtomicI64 = AtomicI64::new(1);
         let run = RunKey(NEXT.fetch_add(1, Ordering::Relaxed));
         let id = AttemptId { epoch: EPOCH, run, task: TaskIndex(0), item: 0, attempt: 1 };
@@ -124,13 +124,13 @@ impl Trial {
         Self { id, folder, token, start, reports, sender: Some(sender) }
     }
 
-    pub async fn begin(&mut self, executor: &impl Executor) {
+    pub(crate) async fn begin(&mut self, executor: &impl Executor) {
         let sender = self.sender.take().expect("a trial begins once");
         executor.start(self.start.clone(), sender).await;
     }
 
     /// Waits for the exit and checks that nothing comes in a wrong place.
-    pub async fn heard(&mut self) -> Heard {
+    pub(crate) async fn heard(&mut self) -> Heard {
         let mut heard = Heard::default();
         while let Some(report) = self.reports.recv().await {
             assert_eq!(heard.exit, None, "nothing follows an exit, but {report:?} did");
@@ -154,7 +154,7 @@ impl Trial {
     }
 
     /// Waits until the attempt has printed something.
-    pub async fn printed(&mut self) -> Vec<u8> {
+    pub(crate) async fn printed(&mut self) -> Vec<u8> {
         loop {
             match self.reports.recv().await {
                 Some(Report::Output { bytes, .. }) => return bytes,
@@ -165,13 +165,14 @@ impl Trial {
         }
     }
 
-    /// Waits for the exit of an attempt whose first output was taken by `printed`.
-    pub async fn exit(&mut self) -> (Vec<u8>, Exit) {
+    /// Waits for the exit of an attempt whose first output was taken by `printed`; with the rest of its stdout, since
+    /// shells talk on stderr about signals.
+    pub(crate) async fn exit(&mut self) -> (Vec<u8>, Exit) {
         let mut output = Vec::new();
         loop {
             match self.reports.recv().await {
-                Some(Report::Output { bytes, .. }) => output.extend(bytes),
-                Some(Report::Started { .. }) => {}
+                Some(Report::Output { stream: Stream::Stdout, bytes }) => output.extend(bytes),
+                Some(Report::Output { stream: Stream::Stderr, .. } | Report::Started { .. }) => {}
                 Some(Report::Exit(exit)) => return (output, exit),
                 None => panic!("its reports ended without an exit"),
             }
