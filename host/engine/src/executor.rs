@@ -4,6 +4,10 @@
 //! `Started` and `Output` reports and then exactly one `Exit`, after which nothing follows and nothing of the attempt is left.
 //! Must not know: runs, tasks' dependencies, rows, what an exit means.
 
+mod link;
+pub mod process;
+pub mod wasm;
+
 use hostler_model::{AttemptId, Duration, Exit, Timestamp};
 use std::path::PathBuf;
 use tokio::sync::mpsc;
@@ -13,7 +17,8 @@ use tokio::sync::mpsc;
 pub struct Start {
     pub id: AttemptId,
     pub what: What,
-    /// The whole environment; nothing of the host's own is added.
+    /// The whole environment. Nothing of the host's own is added but, for processes, `HOSTLER_HANDLE`, by which they
+    /// are found again.
     pub env: Vec<(String, String)>,
     /// An existing folder that the attempt may write to, and its working directory.
     pub workspace: PathBuf,
@@ -41,9 +46,15 @@ pub enum Stream {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Report {
     /// It runs; with the digest of the image or component where there is one.
-    Started { at: Timestamp, digest: Option<String> },
+    Started {
+        at: Timestamp,
+        digest: Option<String>,
+    },
     /// At most 64 KiB.
-    Output { stream: Stream, bytes: Vec<u8> },
+    Output {
+        stream: Stream,
+        bytes: Vec<u8>,
+    },
     Exit(Exit),
 }
 
@@ -62,7 +73,8 @@ pub enum Recovered {
 /// One way to run attempts. All methods answer at once or within a bounded time; what happens to an attempt later comes as
 /// a report.
 pub trait Executor: Send + Sync + 'static {
-    /// Starts the attempt, or adopts it where it was started before. Errors come as `Report::Exit(NotStarted)`.
+    /// Starts the attempt. Where it was started before and still runs, nothing happens and `reports` is dropped: its
+    /// reports go on to the first sender. Errors come as `Report::Exit(NotStarted)`.
     fn start(&self, start: Start, reports: Reports) -> impl Future<Output = ()> + Send;
 
     /// Asks it to end (TERM, where there are signals) and ends it after `grace`. Unknown attempts are no error.

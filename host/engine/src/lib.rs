@@ -1,3 +1,44 @@
 //! The one place that changes state: takes events in order, commits, then acts.
+//!
+//! Invariants: only the dispatcher opens write transactions; nothing is performed and nobody is answered before the commit;
+//! every report is fenced by epoch and attempt. Must not know: routes, pages, the command line, SQL text.
 
+mod attempt;
+mod clock;
+mod command;
+mod core;
+mod definitions;
+mod dispatcher;
+mod engine;
+pub mod error;
 pub mod executor;
+mod executors;
+mod explain;
+mod fires;
+mod folders;
+pub mod handle;
+mod inbox;
+mod log_hub;
+mod outputs;
+mod pipelines;
+mod prepare;
+mod record;
+mod recovery;
+mod requests;
+mod run_facts;
+mod runs;
+mod slots;
+mod subscriptions;
+mod timers;
+mod triggers;
+pub mod warden;
+
+pub use clock::{Clock, Manual};
+pub use core::SlotSizes;
+pub use engine::{Config, Engine, StartError, StopMode};
+pub use error::Error;
+pub use executors::Executors;
+pub use handle::{
+    Explanation, Handle, Load, Register, Registered, RetryVersion, RunStarted, StartRun, Subscribe, Upcoming,
+};
+pub use hostler_model::schedule::Policy;

@@ -46,7 +46,8 @@ impl Duration {
     }
 
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let form = || Invalid::Form(text.chars().take(40).collect());
+        let shown = || text.chars().take(40).collect();
+        let form = || Invalid::Form(shown());
         let mut rest = text;
         let mut total: u64 = 0;
         let mut last = None;
@@ -58,14 +59,14 @@ impl Duration {
             let unit = UNITS.iter().position(|(name, _)| *name == &rest[..letters]).ok_or_else(form)?;
             rest = &rest[letters..];
             if last.is_some_and(|last| last >= unit) {
-                return Err(Invalid::Order(text.into()));
+                return Err(Invalid::Order(shown()));
             }
             last = Some(unit);
             total = total.saturating_add(number.saturating_mul(UNITS[unit].1));
         }
         match (last, total <= LONGEST_MS) {
             (None, _) => Err(form()),
-            (Some(_), false) => Err(Invalid::TooLong(text.into())),
+            (Some(_), false) => Err(Invalid::TooLong(shown())),
             (Some(_), true) => Ok(Self { ms: total }),
         }
     }

@@ -14,6 +14,8 @@ pub enum Exit {
     Exceeded { limit: String },
     /// A WebAssembly guest trapped, or its component went wrong while it ran.
     Trapped { message: String },
+    /// It ended well, but what it wrote as outputs cannot be used.
+    BadOutputs { reason: String },
     /// The host stopped it: its time was up, or it was cancelled.
     Stopped,
     /// Never started: the command is not there, the component is not one, a reference has no value. Tried again only
@@ -30,6 +32,7 @@ impl Exit {
             Self::Signal { .. }
             | Self::Exceeded { .. }
             | Self::Trapped { .. }
+            | Self::BadOutputs { .. }
             | Self::Stopped
             | Self::NotStarted { .. }
             | Self::Lost { .. } => None,
@@ -44,6 +47,7 @@ impl fmt::Display for Exit {
             Self::Signal { signal } => write!(f, "ended by signal {signal}"),
             Self::Exceeded { limit } => write!(f, "over its limit: {limit}"),
             Self::Trapped { message } => write!(f, "trapped: {message}"),
+            Self::BadOutputs { reason } => write!(f, "outputs refused: {reason}"),
             Self::Stopped => f.write_str("stopped by the host"),
             Self::NotStarted { reason, .. } => write!(f, "could not be started: {reason}"),
             Self::Lost { reason } => write!(f, "lost: {reason}"),

@@ -1,9 +1,11 @@
 //! A run as a pure machine: `apply(event, now)` turns what happened into changes of rows and actions for the edge.
 //!
-//! States of a run: queued → running → (cancelling →) success | failed | cancelled | timed_out.
+//! States of a run: queued → running → (cancelling →) success | failed | cancelled | timed_out; queued → cancelling.
 //! States of a task: pending → starting → running → success | failed | (backoff → starting); pending → skipped | cancelled;
-//! starting | running → stopping (its time is up) → failed | backoff; starting | running → cancelling → cancelled.
-//! A task without edges to run (`none`) goes from pending to success. A pending task has no row.
+//! starting → success | failed | backoff (it ended before it said that it ran); backoff → cancelled;
+//! starting | running → stopping (its time is up) → failed | backoff | cancelling; starting | running → cancelling → cancelled.
+//! A task without anything to run (`none`) goes from pending to success. A pending task has no row; when a run is over, no
+//! task is pending.
 //!
 //! Invariants: terminal states never change; a report about an attempt that is not the current one changes nothing; `now`
 //! never goes backwards; one call walks at most `STEP` edges and leaves the rest to `Event::Continue`, and all that is left
@@ -45,7 +47,7 @@ pub enum Event {
         attempt: u32,
         report: Box<Report>,
     },
-    /// A timer that an `Action::Arm` asked for has come.
+    /// A timer that an `Action::Arm` asked for has come. One that is early, because the clock was set back, is armed again.
     Due(Timer),
     Cancel {
         reason: CancelReason,
@@ -94,7 +96,8 @@ pub enum Change {
     },
 }
 
-/// What to do once the changes are committed. Each can be computed again from the rows.
+/// What to do once the changes are committed. Each can be computed again from the rows; that KILL was sent is the exception,
+/// and the timer of the grace sends it again.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Action {
     /// This task is ready: answer with `Event::Admit` when there is a slot.

@@ -1,6 +1,6 @@
 //! A pipeline as validated: what the document says, with names resolved to indexes and edges laid out for walking.
 //!
-//! Invariants: obtained only through `Pipeline::parse`; the graph has no cycle; each index is in range; each reference
+//! Invariants: obtained only through `Pipeline::parse` and `from_value`; the graph has no cycle; each index is in range; each reference
 //! names a declared param or an upstream task. Holds no run state.
 
 use crate::{Duration, Slug, TaskIndex};
@@ -16,6 +16,7 @@ pub struct Pipeline {
     pub id: Slug,
     pub name: Option<String>,
     pub description: Option<String>,
+    /// By name.
     pub params: Vec<Param>,
     /// Undeclared params are let in, as `HOSTLER_PARAM_*` only.
     pub params_open: bool,
@@ -24,7 +25,8 @@ pub struct Pipeline {
     pub timeout: Option<Duration>,
     pub on_failure: OnFailure,
     pub workspace: Workspace,
-    /// In document order; `TaskIndex` counts these.
+    /// By distance from the start, then by name: each after all it depends on, and the same for each way to write the
+    /// same definition. `TaskIndex` counts these.
     pub tasks: Vec<Task>,
     /// For each task, its dependants: indexes into `tasks` with the place of the edge among the dependant's `depends_on`.
     pub(crate) dependants: Edges,
@@ -60,6 +62,7 @@ pub struct Task {
     pub description: Option<String>,
     pub kind: TaskKind,
     pub env: Vec<EnvEntry>,
+    /// By index of the task.
     pub depends_on: Vec<Dependency>,
     pub join: Join,
     pub retry: Retry,

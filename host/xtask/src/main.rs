@@ -1,3 +1,73 @@
-//! In work.
+//! Our own automation, reached as `cargo xtask COMMAND`: what a newcomer types and what CI types is the same.
+//!
+//! Each command is one file with a `run(arguments)` and one line in `COMMANDS`. Nothing here is shipped, and nothing
+//! here may depend on a room of the host: it must compile in seconds, before anything else is built.
+#![allow(clippy::disallowed_methods, reason = "this program reads its own environment and is not part of the host")]
 
-fn main() {}
+mod demo;
+mod docs;
+mod machine;
+mod plugins;
+mod process;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+struct Command {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> anyhow::Result<()>,
+}
+
+const COMMANDS: &[Command] = &[
+    Command { name: "demo", about: "Build the host, start it and watch an example pipeline run", run: demo::run },
+    Command { name: "test", about: "Set up what is missing and run every test there is", run: test::run },
+    Command {
+        name: "tidy",
+        about: "Check rooms, module docs, lengths, links and licences; --fix wraps comments",
+        run: tidy::run,
+    },
+    Command { name: "plugins", about: "Build all components for wasm32-wasip2", run: plugins::run },
+    Command { name: "docs", about: "Write docs/reference again; --check only compares", run: docs::run },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some(name) = arguments.first() else {
+        print_usage();
+        return ExitCode::from(2);
+    };
+    if matches!(name.as_str(), "help" | "--help" | "-h") {
+        print_usage();
+        return ExitCode::SUCCESS;
+    }
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        eprintln!("error: there is no command `{name}`\n");
+        print_usage();
+        return ExitCode::from(2);
+    };
+    match (command.run)(&arguments[1..]) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_usage() {
+    eprintln!("Usage: cargo xtask COMMAND\n");
+    for command in COMMANDS {
+        eprintln!("  {:<8} {}", command.name, command.about);
+    }
+}
+
+/// Refuse arguments a command does not know, instead of running as if they had been understood.
+fn expect_only(known: &[&str], arguments: &[String]) -> anyhow::Result<()> {
+    match arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
+        Some(argument) if known.is_empty() => anyhow::bail!("unexpected argument `{argument}`: none is taken here"),
+        Some(argument) => anyhow::bail!("unexpected argument `{argument}`: known are {}", known.join(", ")),
+        None => Ok(()),
+    }
+}

@@ -196,8 +196,11 @@ pub enum Cause {
     Cancelled {
         reason: CancelReason,
     },
-    /// The run ended because all its tasks did; `failed` is the first failure that nothing handled.
+    /// The run ended because all its tasks did; `failed` is the failure that ended the rest, or the first in the document that
+    /// nothing handled.
     AllDone {
         failed: Option<TaskIndex>,
     },
+    /// The host's own code failed on this run, and it was ended so that nothing else suffers.
+    Broken,
 }

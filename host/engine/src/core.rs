@@ -1,0 +1,392 @@
+//! What the dispatcher knows in memory, and how one event becomes rows and actions inside the open transaction.
+//!
+//! Invariants: memory is never ahead of the rows once a batch is over: a run whose event failed to be written is forgotten and
+//! read again; an event that panics ends its run and nothing else; actions are only collected here and carried out after the
+//! commit. Must not know: channels to the outside, executors, HTTP.
+
+use crate::command::Answer;
+use crate::definitions::Definitions;
+use crate::error::Error;
+use crate::fires::Fires;
+use crate::record;
+use crate::run_facts::RunFacts;
+use crate::slots::Slots;
+use crate::timers::Timers;
+use hostler_model::{
+    Action, Actor, Applied, AttemptId, CancelReason, Epoch, Event, Refusal, Run, RunKey, RunStatus, TaskIndex,
+    TaskKind, Timestamp,
+};
+use hostler_store::{RunRow, WriteTx};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tracing::{error, info, warn};
+
+/// A run that is not over, in memory.
+pub(crate) struct Resident {
+    pub(crate) run: Run,
+    pub(crate) facts: Arc<RunFacts>,
+    /// It stands in `unfinished`: an event was too long for one step.
+    listed: bool,
+}
+
+/// What to do once the batch is committed.
+pub(crate) enum After {
+    Start { facts: Arc<RunFacts>, id: AttemptId },
+    Stop { id: AttemptId, grace: hostler_model::Duration },
+    Kill { id: AttemptId },
+    RunOver { run: RunKey },
+    CallTrigger(Box<crate::triggers::Call>),
+}
+
+/// Slots per executor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SlotSizes {
+    pub process: usize,
+    pub wasm: usize,
+}
+
+pub(crate) struct Core {
+    pub(crate) epoch: Epoch,
+    pub(crate) definitions: Arc<Definitions>,
+    pub(crate) fires: Fires,
+    pub(crate) runs: HashMap<RunKey, Resident>,
+    pub(crate) timers: Timers,
+    process_slots: Slots,
+    wasm_slots: Slots,
+    /// Runs whose last event left work over.
+    unfinished: VecDeque<RunKey>,
+    /// The batch's own: what follows its commit, whom to answer, which runs it touched, how many rows it changed.
+    pub(crate) after: Vec<After>,
+    pub(crate) answers: Vec<Answer>,
+    touched: HashSet<RunKey>,
+    pub(crate) changes: usize,
+    pub(crate) last_event: Option<i64>,
+    /// Steady and wall time of the step that is under way.
+    pub(crate) now: Timestamp,
+    pub(crate) wall: Timestamp,
+    pub(crate) admitting: bool,
+    applied: Applied,
+}
+
+/// Why an event changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EventError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("the run is not open")]
+    NotOpen,
+    #[error(transparent)]
+    Store(#[from] hostler_store::Error),
+    #[error("the run was ended because applying an event to it failed in the code")]
+    Quarantined,
+}
+
+impl Core {
+    pub(crate) fn new(epoch: Epoch, definitions: Arc<Definitions>, sizes: SlotSizes) -> Self {
+        Self {
+            epoch,
+            definitions,
+            fires: Fires::default(),
+            runs: HashMap::new(),
+            timers: Timers::default(),
+            process_slots: Slots::new(sizes.process),
+            wasm_slots: Slots::new(sizes.wasm),
+            unfinished: VecDeque::new(),
+            after: Vec::new(),
+            answers: Vec::new(),
+            touched: HashSet::new(),
+            changes: 0,
+            last_event: None,
+            now: Timestamp(i64::MIN),
+            wall: Timestamp(0),
+            admitting: true,
+            applied: Applied::default(),
+        }
+    }
+
+    /// Applies one event to one run: rows are written, actions collected.
+    pub(crate) fn event(
+        &mut self,
+        tx: &mut WriteTx<'_>,
+        key: RunKey,
+        event: Event,
+        actor: &Actor,
+    ) -> Result<(), EventError> {
+        self.touched.insert(key);
+        let mut applied = std::mem::take(&mut self.applied);
+        let attempt = catch_unwind(AssertUnwindSafe(|| self.event_guarded(tx, key, event, actor, &mut applied)));
+        let result = match attempt {
+            Ok(result) => result,
+            Err(_) => self.quarantine(tx, key),
+        };
+        if result.is_ok() {
+            self.follow(key, &applied);
+        }
+        self.applied = applied;
+        match &result {
+            // The run in memory has taken the event and the rows have not.
+            Err(EventError::Store(_)) => self.reload(tx, key)?,
+            Ok(()) | Err(EventError::Refused(_) | EventError::NotOpen | EventError::Quarantined) => {}
+        }
+        result
+    }
+
+    fn event_guarded(
+        &mut self,
+        tx: &mut WriteTx<'_>,
+        key: RunKey,
+        event: Event,
+        actor: &Actor,
+        applied: &mut Applied,
+    ) -> Result<(), EventError> {
+        let resident = self.runs.get_mut(&key).ok_or(EventError::NotOpen)?;
+        resident.run.apply(event, self.now, applied)?;
+        let moment = record::Moment { now: self.now, epoch: self.epoch, actor };
+        let facts = resident.facts.clone();
+        let last = tx.savepoint(|tx| record::changes(tx, &facts, &applied.changes, &moment))?;
+        self.changes += applied.changes.len();
+        self.last_event = last.or(self.last_event);
+        Ok(())
+    }
+
+    /// Collects what follows from an event that was written.
+    fn follow(&mut self, key: RunKey, applied: &Applied) {
+        for action in &applied.actions {
+            match *action {
+                Action::Want { task } => self.slots_of(key, task).want(key, task),
+                Action::Start { task, attempt } => self.start(key, task, attempt),
+                Action::Stop { task, attempt, grace } => {
+                    let id = self.attempt_id(key, task, attempt);
+                    self.after.push(After::Stop { id, grace });
+                }
+                Action::Kill { task, attempt } => {
+                    let id = self.attempt_id(key, task, attempt);
+                    self.after.push(After::Kill { id });
+                }
+                Action::Arm { timer, at } => self.timers.arm(at, key, timer),
+                Action::Finished { outcome } => {
+                    info!(run.key = key.0, %outcome, "run {} is over: {outcome}", key.0);
+                    self.over(key);
+                }
+            }
+        }
+        if applied.more {
+            self.list(key);
+        }
+    }
+
+    /// The run has work left over, or may begin: its turn comes in this batch or the next.
+    pub(crate) fn list(&mut self, key: RunKey) {
+        if let Some(resident) = self.runs.get_mut(&key)
+            && !std::mem::replace(&mut resident.listed, true)
+        {
+            self.unfinished.push_back(key);
+        }
+    }
+
+    fn start(&mut self, key: RunKey, task: TaskIndex, attempt: u32) {
+        let id = self.attempt_id(key, task, attempt);
+        self.slots_of(key, task).hold(key, task);
+        if let Some(resident) = self.runs.get(&key) {
+            self.after.push(After::Start { facts: resident.facts.clone(), id });
+        }
+    }
+
+    fn over(&mut self, key: RunKey) {
+        let resident = self.runs.remove(&key);
+        if let Some(subscription) = resident.and_then(|resident| resident.facts.subscription)
+            && let Some(next) = self.gate_next(subscription, key)
+        {
+            self.list(next);
+        }
+        self.process_slots.forget(key);
+        self.wasm_slots.forget(key);
+        self.after.push(After::RunOver { run: key });
+    }
+
+    fn attempt_id(&self, run: RunKey, task: TaskIndex, attempt: u32) -> AttemptId {
+        AttemptId { epoch: self.epoch_of(run, task, attempt), run, task, item: 0, attempt }
+    }
+
+    /// The epoch that a report about this attempt must carry.
+    pub(crate) fn epoch_of(&self, run: RunKey, task: TaskIndex, attempt: u32) -> Epoch {
+        self.runs.get(&run).map_or(self.epoch, |resident| resident.facts.epoch_of(task, attempt, self.epoch))
+    }
+
+    fn slots_of(&mut self, key: RunKey, task: TaskIndex) -> &mut Slots {
+        let kind = self.runs.get(&key).map(|resident| &resident.run.pipeline().task(task).kind);
+        match kind {
+            Some(TaskKind::Wasm(_)) => &mut self.wasm_slots,
+            Some(TaskKind::Process(_) | TaskKind::None) | None => &mut self.process_slots,
+        }
+    }
+
+    /// The attempt is gone, its slot is free.
+    pub(crate) fn release(&mut self, run: RunKey, task: TaskIndex) {
+        self.slots_of(run, task).release(run, task);
+    }
+
+    /// Starts what waits for a slot, while there are slots.
+    pub(crate) fn admit(&mut self, tx: &mut WriteTx<'_>, changes_max: usize) {
+        while self.admitting && self.changes < changes_max {
+            let Some((run, task)) = self.process_slots.next().or_else(|| self.wasm_slots.next()) else { return };
+            // Refused when the task was cancelled while it waited.
+            if let Err(EventError::Store(error)) = self.event(tx, run, Event::Admit { task }, &Actor::host()) {
+                warn!(run.key = run.0, "a task of run {} could not be started yet: {error}", run.0);
+                return;
+            }
+        }
+    }
+
+    /// Goes on with runs whose last event left work over, one step each in turn.
+    pub(crate) fn go_on(&mut self, tx: &mut WriteTx<'_>) -> bool {
+        let Some(key) = self.unfinished.pop_front() else { return false };
+        if let Some(resident) = self.runs.get_mut(&key) {
+            resident.listed = false;
+            let event = match resident.run.status() {
+                RunStatus::Queued if self.may_begin(key) => Event::Begin,
+                RunStatus::Queued => return true,
+                RunStatus::Running
+                | RunStatus::Cancelling
+                | RunStatus::Success
+                | RunStatus::Failed
+                | RunStatus::Cancelled
+                | RunStatus::TimedOut => Event::Continue,
+            };
+            if let Err(EventError::Store(error)) = self.event(tx, key, event, &Actor::host()) {
+                warn!(run.key = key.0, "run {} could not go on yet: {error}", key.0);
+            }
+        }
+        true
+    }
+
+    /// There is a slot, and somebody waits for it.
+    pub(crate) fn can_admit(&self) -> bool {
+        self.admitting && (self.process_slots.is_wanted() || self.wasm_slots.is_wanted())
+    }
+
+    pub(crate) fn has_unfinished(&self) -> bool {
+        !self.unfinished.is_empty()
+    }
+
+    /// Its subscription, if it has one, does not keep it waiting.
+    fn may_begin(&self, key: RunKey) -> bool {
+        let subscription = self.runs.get(&key).and_then(|resident| resident.facts.subscription);
+        subscription.is_none_or(|id| self.fires.gates.get(&id).is_none_or(|gate| gate.may_begin(key)))
+    }
+
+    /// The gates of all subscriptions as the open runs say, and whoever may go on does.
+    pub(crate) fn rebuild_gates(&mut self) {
+        self.fires.gates.clear();
+        let mut open: Vec<_> = self.runs.iter().collect();
+        open.sort_unstable_by_key(|(key, _)| **key);
+        for (key, resident) in open {
+            if let Some(subscription) = resident.facts.subscription {
+                let queued = resident.run.status() == RunStatus::Queued;
+                self.fires.gates.entry(subscription).or_default().restore(*key, queued);
+            }
+        }
+        let next: Vec<_> = self.fires.gates.values_mut().filter_map(hostler_model::schedule::Gate::advance).collect();
+        next.into_iter().for_each(|key| self.list(key));
+    }
+
+    /// Puts a run that was just created, or read back, into memory.
+    pub(crate) fn insert(&mut self, run: Run, facts: Arc<RunFacts>) {
+        self.touched.insert(facts.key);
+        self.runs.insert(facts.key, Resident { run, facts, listed: false });
+    }
+
+    /// Reads an open run back from its rows; what it waits for is armed and wanted again.
+    pub(crate) fn load(&mut self, tx: &mut WriteTx<'_>, row: &RunRow) -> Result<Vec<AttemptId>, Error> {
+        let pipeline = self.definitions.of_run(tx, row)?;
+        let open = tx.open_attempts(row.key)?;
+        let facts = Arc::new(RunFacts::of(row, pipeline.clone(), &open)?);
+        let mut rows = Vec::new();
+        tx.task_rows(row.key, |task| {
+            rows.push(task);
+            Ok(())
+        })?;
+        let loaded = Run::load(pipeline, row.status, row.cancel_reason, row.deadline, rows);
+        self.insert(loaded.run, facts);
+        let mut applied = Applied { actions: loaded.actions, more: true, ..Applied::default() };
+        // An attempt that is under way holds its slot until its end is told.
+        for (task, ..) in &loaded.active {
+            self.slots_of(row.key, *task).hold(row.key, *task);
+        }
+        self.follow(row.key, &applied);
+        applied.actions.clear();
+        Ok(loaded.active.iter().map(|(task, attempt, _)| self.attempt_id(row.key, *task, *attempt)).collect())
+    }
+
+    fn reload(&mut self, tx: &mut WriteTx<'_>, key: RunKey) -> Result<(), hostler_store::Error> {
+        self.runs.remove(&key);
+        self.process_slots.forget(key);
+        self.wasm_slots.forget(key);
+        let Some(row) = tx.run(key)? else { return Ok(()) };
+        if row.status.is_terminal() {
+            return Ok(());
+        }
+        match self.load(tx, &row) {
+            Ok(_) => Ok(()),
+            Err(Error::Store(error)) => Err(error),
+            Err(other) => {
+                error!(run.key = key.0, "run {} cannot be read back: {other}", key.0);
+                Ok(())
+            }
+        }
+    }
+
+    /// The batch is not durable: every run it touched is read again from its rows.
+    pub(crate) fn forget_batch(&mut self, tx: &mut WriteTx<'_>) -> Result<(), hostler_store::Error> {
+        self.after.clear();
+        self.last_event = None;
+        self.fires.forget();
+        let touched: Vec<_> = self.touched.drain().collect();
+        touched.into_iter().try_for_each(|key| self.reload(tx, key))?;
+        self.rebuild_gates();
+        Ok(())
+    }
+
+    /// The batch is durable.
+    pub(crate) fn close_batch(&mut self) {
+        self.touched.clear();
+        self.changes = 0;
+    }
+
+    /// Ends a run that our own code cannot carry on, so that neither this batch nor the next boot trips over it again.
+    fn quarantine(&mut self, tx: &mut WriteTx<'_>, key: RunKey) -> Result<(), EventError> {
+        error!(run.key = key.0, "run {} is ended: applying an event to it failed in the code; please report it", key.0);
+        let active: Vec<_> = self.runs.get(&key).map(|resident| resident.run.active()).unwrap_or_default();
+        let ids: Vec<_> = active.iter().map(|(task, attempt)| self.attempt_id(key, *task, *attempt)).collect();
+        self.after.extend(ids.into_iter().map(|id| After::Kill { id }));
+        tx.savepoint(|tx| record::quarantine(tx, key, self.now))?;
+        self.last_event = Some(tx.last_cursor()?.0);
+        self.over(key);
+        Err(EventError::Quarantined)
+    }
+
+    /// Cancels a run, open or queued.
+    pub(crate) fn cancel(
+        &mut self,
+        tx: &mut WriteTx<'_>,
+        key: RunKey,
+        reason: CancelReason,
+        actor: &Actor,
+    ) -> Result<RunStatus, EventError> {
+        match self.event(tx, key, Event::Cancel { reason }, actor) {
+            Ok(()) | Err(EventError::Refused(Refusal::Cancelling)) => {}
+            Err(error) => return Err(error),
+        }
+        let status = self.runs.get(&key).map(|resident| resident.run.status());
+        Ok(status.unwrap_or(reason.outcome().status()))
+    }
+
+    pub(crate) fn active_attempts(&self) -> usize {
+        self.process_slots.held() + self.wasm_slots.held()
+    }
+
+    pub(crate) fn waiting_tasks(&self) -> usize {
+        self.process_slots.waiting() + self.wasm_slots.waiting()
+    }
+}

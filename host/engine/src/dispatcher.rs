@@ -1,0 +1,285 @@
+//! The one loop that changes state: takes what waits, applies it in one transaction, commits once, then acts and answers.
+//!
+//! Order of a turn: requests, then reports, then timers and due subscriptions, then what is left over from large runs, then
+//! whoever waits for a slot; a batch ends at `CHANGES_MAX` changes or after `BATCH_TIME`. Nothing is performed and nobody is
+//! answered before the commit. When a commit fails, requests are answered so, reports are kept and tried again, and memory is
+//! read back from the rows; a disk that fails for good ends the loop with the reason.
+//! Runs on a thread of its own; never waits for anything but the inbox and the disk.
+
+use crate::attempt::Attempts;
+use crate::clock::Clock;
+use crate::core::{After, Core, EventError};
+use crate::inbox::{Inbox, Taken, Told};
+use crate::log_hub::LogHub;
+use crate::triggers::Triggers;
+use hostler_model::{Actor, CancelReason, Event, Kind, Report, RunKey};
+use hostler_store::Writer;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tracing::{debug, error, warn};
+
+/// Rows changed in one batch, about; one event may go over it.
+const CHANGES_MAX: usize = 1_000;
+const BATCH_TIME: Duration = Duration::from_millis(5);
+
+/// A wall clock that was set, or a machine that slept, is noticed within this time.
+const LOOK_AT_CLOCK: hostler_model::Duration = hostler_model::Duration::from_secs(10);
+
+/// After a commit that failed because the disk is full, the next try.
+const DISK_FULL_WAIT: Duration = Duration::from_secs(1);
+
+/// Counters that others may read at any time.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) open_runs: AtomicU64,
+    pub(crate) active_attempts: AtomicU64,
+    pub(crate) waiting_tasks: AtomicU64,
+    pub(crate) commits: AtomicU64,
+    pub(crate) changes: AtomicU64,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) stopped: AtomicBool,
+}
+
+/// How far the engine is on its way out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stop {
+    No,
+    /// No new attempts; those that run may end.
+    Finish,
+    /// All open runs are cancelled.
+    Cancel,
+    /// At once.
+    Now,
+}
+
+pub(crate) struct Dispatcher {
+    pub(crate) writer: Writer,
+    pub(crate) core: Core,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) clock: Clock,
+    pub(crate) attempts: Arc<Attempts>,
+    pub(crate) triggers: Arc<Triggers>,
+    pub(crate) hub: Arc<LogHub>,
+    pub(crate) events: watch::Sender<i64>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) stop: watch::Receiver<Stop>,
+    /// Reports of a batch that could not be committed.
+    pub(crate) kept: Vec<Told>,
+    /// The last batch could not be written.
+    pub(crate) paused: bool,
+    pub(crate) stopping: Stop,
+}
+
+/// What a batch consumed, for the case that it must be done again.
+#[derive(Default)]
+struct Consumed {
+    told: Vec<Told>,
+    commands: usize,
+}
+
+impl Dispatcher {
+    /// Runs until the engine is told to stop and nothing is active any more, or until the disk fails for good.
+    pub(crate) fn run(mut self) -> Result<(), hostler_store::Error> {
+        let result = self.turns();
+        if let Err(error) = &result {
+            error!("the engine stops: {error}");
+        }
+        self.counters.stopped.store(true, Ordering::Release);
+        self.inbox.close();
+        // Whoever still waits is answered by the drop of what waits.
+        drop(self.inbox.take(Some(Duration::ZERO)));
+        result
+    }
+
+    fn turns(&mut self) -> Result<(), hostler_store::Error> {
+        loop {
+            let wait = self.wait();
+            let mut taken = self.inbox.take(wait);
+            taken.told.extend(self.kept.drain(..));
+            self.look_at_stop();
+            if self.stopping == Stop::Now || (self.stopping != Stop::No && self.is_still(&taken)) {
+                return Ok(());
+            }
+            while self.batch(&mut taken)? {}
+        }
+    }
+
+    /// How long the inbox may keep us waiting.
+    fn wait(&self) -> Option<Duration> {
+        if self.paused {
+            return Some(DISK_FULL_WAIT);
+        }
+        if self.core.has_unfinished() || self.core.can_admit() {
+            return Some(Duration::ZERO);
+        }
+        let steady = self.core.timers.next();
+        // Schedules follow the wall clock: what is due by it is looked at again when it could have moved.
+        let wall = self.core.fires.next_due().map(|due| {
+            let until = due.since(self.clock.wall()).min(LOOK_AT_CLOCK);
+            self.clock.steady().plus(until)
+        });
+        let next = [steady, wall].into_iter().flatten().min();
+        match next {
+            None => None,
+            Some(at) => self.clock.wait_until(at).or_else(|| (at <= self.clock.steady()).then_some(Duration::ZERO)),
+        }
+    }
+
+    fn look_at_stop(&mut self) {
+        let asked = *self.stop.borrow_and_update();
+        if asked == self.stopping {
+            return;
+        }
+        self.stopping = asked;
+        self.core.admitting = matches!(asked, Stop::No | Stop::Cancel);
+        self.counters.stopping.store(asked != Stop::No, Ordering::Release);
+    }
+
+    /// Nothing is under way that could still be told.
+    fn is_still(&self, taken: &Taken) -> bool {
+        let idle = self.core.active_attempts() == 0 && !self.core.has_unfinished();
+        let cancelled = self.stopping != Stop::Cancel || self.core.runs.is_empty();
+        idle && cancelled && taken.told.is_empty() && taken.commands.is_empty()
+    }
+
+    /// One transaction. True: there is more to do at once.
+    fn batch(&mut self, taken: &mut Taken) -> Result<bool, hostler_store::Error> {
+        let mut consumed = Consumed::default();
+        let begun = Instant::now();
+        match self.fill(taken, &mut consumed, begun) {
+            Ok(()) => self.act(),
+            Err(error) if is_passing(&error) => self.give_back(consumed, &error)?,
+            Err(error) => {
+                self.core.answers.drain(..).for_each(|answer| answer(false));
+                return Err(error);
+            }
+        }
+        Ok(!taken.commands.is_empty() || !taken.told.is_empty())
+    }
+
+    fn fill(&mut self, taken: &mut Taken, consumed: &mut Consumed, begun: Instant) -> Result<(), hostler_store::Error> {
+        let Self { writer, core, clock, stopping, .. } = self;
+        let mut tx = writer.begin()?;
+        (core.now, core.wall) = (clock.steady().max(core.now), clock.wall());
+        let full = |core: &Core| core.changes >= CHANGES_MAX || begun.elapsed() >= BATCH_TIME;
+        while let Some(command) = taken.commands.pop_front() {
+            consumed.commands += 1;
+            core.changes += 1;
+            let answer = command.apply(core, &mut tx);
+            core.answers.push(answer);
+            if full(core) {
+                break;
+            }
+        }
+        while let (false, Some(told)) = (full(core), taken.told.pop_front()) {
+            consumed.told.push(told.clone());
+            tell(core, &mut tx, told);
+        }
+        if *stopping == Stop::Cancel {
+            cancel_all(core, &mut tx);
+        }
+        while let (false, Some((run, timer))) = (full(core), core.timers.pop_due(core.now)) {
+            report(run, core.event(&mut tx, run, Event::Due(timer), &Actor::host()));
+        }
+        if *stopping == Stop::No && !full(core) {
+            core.decide_due(&mut tx, CHANGES_MAX)?;
+        }
+        // At least one step of what is left over, so that requests without end do not starve large runs.
+        while core.go_on(&mut tx) && !full(core) {}
+        core.admit(&mut tx, CHANGES_MAX);
+        tx.commit()
+    }
+
+    fn act(&mut self) {
+        self.paused = false;
+        self.counters.commits.fetch_add(1, Ordering::Relaxed);
+        self.counters.changes.fetch_add(self.core.changes as u64, Ordering::Relaxed);
+        self.core.close_batch();
+        // Starting comes first: a process takes longer to spawn than a person to answer.
+        for after in std::mem::take(&mut self.core.after) {
+            match after {
+                After::Start { facts, id } => self.attempts.start(facts, id),
+                After::Stop { id, grace } => self.attempts.stop(id, grace),
+                After::Kill { id } => self.attempts.kill(id),
+                After::CallTrigger(call) => self.triggers.call(*call),
+                After::RunOver { run } => {
+                    self.attempts.run_over(run);
+                    self.hub.over(run);
+                }
+            }
+        }
+        self.core.answers.drain(..).for_each(|answer| answer(true));
+        if let Some(cursor) = self.core.last_event.take() {
+            self.events.send_replace(cursor);
+        }
+        self.counters.open_runs.store(self.core.runs.len() as u64, Ordering::Relaxed);
+        self.counters.active_attempts.store(self.core.active_attempts() as u64, Ordering::Relaxed);
+        self.counters.waiting_tasks.store(self.core.waiting_tasks() as u64, Ordering::Relaxed);
+    }
+
+    /// The batch is not on disk: whoever asked is told so, what was told is kept, and memory follows the rows again.
+    fn give_back(&mut self, consumed: Consumed, error: &hostler_store::Error) -> Result<(), hostler_store::Error> {
+        warn!(
+            "a batch of {} requests and {} reports could not be written: {error}",
+            consumed.commands,
+            consumed.told.len()
+        );
+        self.core.answers.drain(..).for_each(|answer| answer(false));
+        self.kept.extend(consumed.told);
+        self.paused = true;
+        let mut tx = self.writer.begin()?;
+        let result = self.core.forget_batch(&mut tx);
+        drop(tx);
+        self.core.close_batch();
+        result
+    }
+}
+
+/// An error that may pass, such as a disk that is full now.
+fn is_passing(error: &hostler_store::Error) -> bool {
+    matches!(error.kind(), Kind::Unavailable | Kind::Busy)
+}
+
+fn tell(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, told: Told) {
+    match told {
+        Told::Started { id, at } => {
+            let event = Event::Started { task: id.task, attempt: id.attempt, at };
+            report(id.run, core.event(tx, id.run, event, &Actor::host()));
+        }
+        Told::Exited { id, report: what } => exited(core, tx, id, what),
+        Told::Trigger(answer) => core.trigger_answered(tx, *answer),
+    }
+}
+
+fn exited(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, id: hostler_model::AttemptId, what: Box<Report>) {
+    if id.epoch != core.epoch_of(id.run, id.task, id.attempt) {
+        warn!(run.key = id.run.0, "a report about attempt {id} of another epoch is refused");
+        return;
+    }
+    core.release(id.run, id.task);
+    let event = Event::Exited { task: id.task, attempt: id.attempt, report: what };
+    report(id.run, core.event(tx, id.run, event, &Actor::host()));
+}
+
+fn cancel_all(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>) {
+    let is_asked = |run: &hostler_model::Run| run.status() == hostler_model::RunStatus::Cancelling;
+    let open: Vec<_> = core.runs.iter().filter(|(_, resident)| !is_asked(&resident.run)).map(|(key, _)| *key).collect();
+    for key in open {
+        let cancelled = core.cancel(tx, key, CancelReason::Shutdown, &Actor::host());
+        report(key, cancelled.map(|_| ()));
+    }
+}
+
+/// Events of the host's own that changed nothing: mostly timers and reports that came too late.
+fn report(run: RunKey, result: Result<(), EventError>) {
+    match result {
+        Ok(()) => {}
+        Err(EventError::Refused(refusal)) => {
+            debug!(run.key = run.0, "an event of run {} came too late: {refusal}", run.0)
+        }
+        Err(EventError::NotOpen) => debug!(run.key = run.0, "an event of run {} came after its end", run.0),
+        Err(error) => error!(run.key = run.0, "an event of run {} could not be applied: {error}", run.0),
+    }
+}

@@ -1,0 +1,175 @@
+//! Puts the engine together, brings open runs back, and takes it down again.
+//!
+//! Order of a start: open rows are read, attempts of earlier epochs are asked for, what is gone is told as lost, then the
+//! dispatcher runs and requests are taken. Order of a stop: requests are refused, attempts end as the mode says, the dispatcher's
+//! thread is joined, the warden is closed.
+
+use crate::attempt::{Attempts, Parts};
+use crate::clock::Clock;
+use crate::core::{Core, SlotSizes};
+use crate::definitions::Definitions;
+use crate::dispatcher::{Counters, Dispatcher, Stop};
+use crate::executors::Executors;
+use crate::folders::Folders;
+use crate::handle::Handle;
+use crate::inbox::Inbox;
+use crate::log_hub::LogHub;
+use crate::recovery;
+use crate::triggers::Triggers;
+use hostler_plugin::Plugins;
+use hostler_store::Opened;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+/// Requests that may wait for the dispatcher; one more is refused with `Busy`.
+const COMMANDS_MAX: usize = 10_000;
+
+/// What an engine is made of.
+pub struct Config {
+    pub opened: Opened,
+    pub plugins: Plugins,
+    pub executors: Executors,
+    pub clock: Clock,
+    pub slots: SlotSizes,
+    /// What process tasks see of the host's environment.
+    pub host_env: Vec<(String, String)>,
+}
+
+/// What becomes of running attempts when the host stops (decision 20a).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StopMode {
+    /// They may end within the time given; their runs go on at the next start.
+    Finish,
+    /// Their runs are cancelled.
+    Cancel,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the data folder cannot be used")]
+    Store(#[from] hostler_store::Error),
+    #[error("the thread of the dispatcher could not be started")]
+    Thread(#[source] std::io::Error),
+    #[error("the runs that were open could not be brought back")]
+    Recovery(#[source] crate::error::Error),
+}
+
+pub struct Engine {
+    handle: Handle,
+    stop: watch::Sender<Stop>,
+    thread: Option<JoinHandle<Result<(), hostler_store::Error>>>,
+    inbox: Arc<Inbox>,
+    counters: Arc<Counters>,
+    executors: Executors,
+}
+
+impl Engine {
+    /// Must be called inside a tokio runtime, which attempts and plugin calls then use.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let Config { opened, plugins, executors, clock, slots, host_env } = config;
+        let Opened { store, mut writer, epoch, .. } = opened;
+        let runtime = tokio::runtime::Handle::current();
+        let inbox = Arc::new(Inbox::new(COMMANDS_MAX));
+        let (hub, counters) = (Arc::new(LogHub::default()), Arc::new(Counters::default()));
+        let definitions = Arc::new(Definitions::default());
+        let folders = Folders::new(store.dir());
+        let attempts = Arc::new(Attempts::new(Parts {
+            store: store.clone(),
+            executors: executors.clone(),
+            inbox: inbox.clone(),
+            hub: hub.clone(),
+            clock: clock.clone(),
+            folders: folders.clone(),
+            host_env,
+            runtime: runtime.clone(),
+        }));
+        let triggers = Arc::new(Triggers::new(plugins.clone(), store.clone(), inbox.clone(), runtime));
+        let mut core = Core::new(epoch, definitions.clone(), slots);
+        (core.now, core.wall) = (clock.steady(), clock.wall());
+        let recovered = recovery::load(&mut core, &mut writer).map_err(StartError::Recovery)?;
+        recovery::recover(&recovered, &executors, &inbox).await;
+        recovery::sweep_folders(&core, &folders);
+        let (events, events_seen) = watch::channel(store.read(|tx| Ok(tx.last_cursor()?.0))?);
+        let (stop, stop_seen) = watch::channel(Stop::No);
+        clock.on_move({
+            let inbox = inbox.clone();
+            move || inbox.poke()
+        });
+        let dispatcher = Dispatcher {
+            writer,
+            core,
+            inbox: inbox.clone(),
+            clock: clock.clone(),
+            attempts: attempts.clone(),
+            triggers: triggers.clone(),
+            hub: hub.clone(),
+            events,
+            counters: counters.clone(),
+            stop: stop_seen,
+            kept: Vec::new(),
+            paused: false,
+            stopping: Stop::No,
+        };
+        let thread = std::thread::Builder::new().name("dispatcher".into()).spawn(move || dispatcher.run());
+        let thread = Some(thread.map_err(StartError::Thread)?);
+        info!(epoch = epoch.0, "the engine is up: {} open runs brought back", recovered.runs);
+        let handle = Handle::new(crate::handle::Parts {
+            store,
+            plugins,
+            definitions,
+            clock,
+            inbox: inbox.clone(),
+            hub,
+            events: events_seen,
+            counters: counters.clone(),
+            attempts,
+            triggers,
+        });
+        Ok(Self { handle, stop, thread, inbox, counters, executors })
+    }
+
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Why the dispatcher ended by itself, if it has: the disk failed for good.
+    pub fn has_failed(&self) -> bool {
+        self.counters.stopped.load(Ordering::Acquire)
+    }
+
+    /// Refuses requests from now on, lets attempts end as `mode` says for at most `limit`, then ends. Attempts that are
+    /// still there are ended with the warden and count as lost at the next start.
+    pub async fn stop(mut self, mode: StopMode, limit: Duration) -> Result<(), hostler_store::Error> {
+        self.inbox.close();
+        let asked = match mode {
+            StopMode::Finish => Stop::Finish,
+            StopMode::Cancel => Stop::Cancel,
+        };
+        self.stop.send_replace(asked);
+        self.inbox.poke();
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        let (stop, inbox) = (self.stop.clone(), self.inbox.clone());
+        let mut joined = tokio::task::spawn_blocking(move || thread.join());
+        let result = match tokio::time::timeout(limit, &mut joined).await {
+            Ok(result) => result,
+            Err(_) => {
+                warn!("attempts did not end within {limit:?}; they are ended now and count as lost");
+                stop.send_replace(Stop::Now);
+                inbox.poke();
+                joined.await
+            }
+        };
+        self.executors.process.close().await;
+        match result {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => {
+                warn!("the dispatcher's thread ended with a panic");
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What waits for the dispatcher: requests in one lane, reports of attempts and of plugin calls in another.
+//!
+//! Invariants: requests are bounded, and refused when the lane is full; reports are not refused, since each belongs to an
+//! attempt or call that the dispatcher itself began, so that their number is bounded by the slots. Order is kept within a lane.
+
+use crate::command::Command;
+use crate::error::Error;
+use hostler_model::{AttemptId, Report, Timestamp};
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What the edge tells about something that the dispatcher began.
+#[derive(Clone, Debug)]
+pub(crate) enum Told {
+    Started { id: AttemptId, at: Timestamp },
+    Exited { id: AttemptId, report: Box<Report> },
+    Trigger(Box<crate::triggers::Answer>),
+}
+
+#[derive(Default)]
+pub(crate) struct Taken {
+    pub(crate) commands: VecDeque<Command>,
+    pub(crate) told: VecDeque<Told>,
+    /// No command will follow: every handle is gone or the engine stops.
+    pub(crate) closed: bool,
+}
+
+#[derive(Default)]
+struct State {
+    taken: Taken,
+    poked: bool,
+}
+
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    wake: Condvar,
+    commands_max: usize,
+}
+
+impl Inbox {
+    pub(crate) fn new(commands_max: usize) -> Self {
+        Self { state: Mutex::default(), wake: Condvar::new(), commands_max }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn command(&self, command: Command) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.taken.closed {
+            return Err(Error::Stopping);
+        }
+        let waiting = state.taken.commands.len();
+        if waiting >= self.commands_max {
+            return Err(Error::Busy { waiting });
+        }
+        state.taken.commands.push_back(command);
+        drop(state);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    pub(crate) fn tell(&self, told: Told) {
+        self.lock().taken.told.push_back(told);
+        self.wake.notify_one();
+    }
+
+    /// Wakes the dispatcher without telling it anything: time was moved, or a setting changed.
+    pub(crate) fn poke(&self) {
+        self.lock().poked = true;
+        self.wake.notify_one();
+    }
+
+    /// Refuses requests from now on; reports still come in.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        (state.taken.closed, state.poked) = (true, true);
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn commands_waiting(&self) -> usize {
+        self.lock().taken.commands.len()
+    }
+
+    /// Takes all that waits. Waits itself, for `wait` at most (None: for ever), when there is nothing.
+    pub(crate) fn take(&self, wait: Option<Duration>) -> Taken {
+        let nothing =
+            |state: &mut State| state.taken.commands.is_empty() && state.taken.told.is_empty() && !state.poked;
+        let state = self.lock();
+        let mut state = match wait {
+            Some(Duration::ZERO) => state,
+            Some(wait) => self.wake.wait_timeout_while(state, wait, nothing).unwrap_or_else(PoisonError::into_inner).0,
+            None => self.wake.wait_while(state, nothing).unwrap_or_else(PoisonError::into_inner),
+        };
+        state.poked = false;
+        let closed = state.taken.closed;
+        let taken = std::mem::take(&mut state.taken);
+        state.taken.closed = closed;
+        taken
+    }
+}

@@ -1,0 +1,4 @@
+//! What every executor must do, and what only one of them can: the conformance suite and the cases of each kind.
+
+mod conformance;
+mod process;

@@ -1,0 +1,188 @@
+//! Path, query, body and headers of a request as values, or the error that says what is wrong with them and where.
+//!
+//! Invariants: bodies are bounded while they are read; only JSON is taken, which a form on another site cannot send.
+
+use crate::auth::Principal;
+use crate::error::Error;
+use crate::routes::{BODY_BYTES_MAX, DOCUMENT_BYTES_MAX};
+use axum::RequestPartsExt as _;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use hostler_model::{Kind, Problem};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+/// The captures of the path.
+pub(crate) struct InPath<T>(pub(crate) T);
+
+/// The query.
+pub(crate) struct InQuery<T>(pub(crate) T);
+
+/// A JSON body of at most `BODY_BYTES_MAX`. An empty body is an empty object.
+pub(crate) struct InBody<T>(pub(crate) T);
+
+/// A pipeline document, as text, of at most `DOCUMENT_BYTES_MAX`.
+pub(crate) struct Document(pub(crate) String);
+
+/// The token that asks.
+pub(crate) struct Caller(pub(crate) Principal);
+
+impl<T: DeserializeOwned + Send + 'static, S: Send + Sync> FromRequestParts<S> for InPath<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let path = parts.extract::<axum::extract::Path<T>>().await;
+        // A name that cannot be a name names nothing that is there.
+        path.map(|axum::extract::Path(value)| Self(value))
+            .map_err(|rejection| Error::not_found(format!("nothing is at this path: {}", rejection.body_text())))
+    }
+}
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InQuery<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        axum::extract::Query::<T>::try_from_uri(&parts.uri).map(|axum::extract::Query(value)| Self(value)).map_err(
+            |rejection| {
+                let text = rejection.body_text();
+                let message = text.rsplit_once("query string: ").map_or(text.as_str(), |(_, rest)| rest);
+                Error::invalid("the query is not valid").problem(Problem::new("?", message))
+            },
+        )
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let principal = parts.extensions.get::<Principal>().cloned();
+        principal.map(Self).ok_or_else(|| Error::internal(std::io::Error::other("a public route asked who is calling")))
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for InBody<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
+        let has_type = request.headers().contains_key(CONTENT_TYPE);
+        let is_json = is_json(&request);
+        let text = text(request, BODY_BYTES_MAX).await?;
+        if text.is_empty() && !has_type {
+            return parse("{}").map(Self);
+        }
+        if !is_json {
+            return Err(not_json());
+        }
+        parse(if text.trim().is_empty() { "{}" } else { &text }).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Document {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
+        if !is_json(&request) {
+            return Err(not_json());
+        }
+        text(request, DOCUMENT_BYTES_MAX).await.map(Self)
+    }
+}
+
+fn is_json(request: &Request) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn not_json() -> Error {
+    Error::invalid("the body is not declared as JSON").hint("send it with `Content-Type: application/json`")
+}
+
+async fn text(request: Request, bytes_max: usize) -> Result<String, Error> {
+    let too_large = || {
+        Error::new(
+            Kind::TooLarge,
+            format!("the body is larger than {bytes_max} bytes, which is the most that is taken here"),
+        )
+    };
+    let declared =
+        request.headers().get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if declared.is_some_and(|length: u64| length > bytes_max as u64) {
+        return Err(too_large());
+    }
+    let limited = http_body_util::Limited::new(request.into_body(), bytes_max);
+    let bytes = match http_body_util::BodyExt::collect(limited).await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => return Err(too_large()),
+        Err(error) => return Err(Error::invalid(format!("the body ended too early: {error}"))),
+    };
+    String::from_utf8(bytes.into()).map_err(|error| {
+        let place = error.utf8_error().valid_up_to();
+        Error::invalid(format!("the body is not UTF-8: byte {place} begins no character"))
+    })
+}
+
+/// The value, or where it goes wrong: the JSON pointer of the place, and line and column.
+pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let at = pointer(error.path());
+        problem(at, error.inner())
+    });
+    let value = parsed?;
+    deserializer.end().map_err(|error| problem(String::new(), &error))?;
+    Ok(value)
+}
+
+fn problem(at: String, error: &serde_json::Error) -> Error {
+    let said = error.to_string();
+    let message = said.rsplit_once(" at line ").map_or(said.as_str(), |(message, _)| message);
+    let mut problem = Problem::new(at, message);
+    problem.line = u32::try_from(error.line()).ok().filter(|line| *line > 0);
+    problem.column = problem.line.and_then(|_| u32::try_from(error.column()).ok());
+    Error::invalid("the body is not valid").problem(problem)
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    for segment in path {
+        let name = match segment {
+            Segment::Seq { index } => index.to_string(),
+            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
+            Segment::Enum { variant } => variant.clone(),
+            Segment::Unknown => continue,
+        };
+        pointer.push('/');
+        pointer.push_str(&name);
+    }
+    pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::RunStart;
+
+    fn place(text: &str) -> String {
+        let error = parse::<RunStart>(text).expect_err("a mistake");
+        let problem = &error.problems[0];
+        let place = |n: Option<u32>| n.map_or("-".into(), |n| n.to_string());
+        format!("{} {}:{} {}", problem.at, place(problem.line), place(problem.column), problem.message)
+    }
+
+    #[test]
+    fn a_mistake_in_a_body_is_said_with_its_place() {
+        insta::assert_snapshot!(place(r#"{"version": "one"}"#), @"");
+        insta::assert_snapshot!(place(r#"{"verson": 1}"#), @"");
+        insta::assert_snapshot!(place("{\"params\": {\n  \"a\": }"), @"");
+        insta::assert_snapshot!(place("{} x"), @"");
+        insta::assert_snapshot!(place("[]"), @"");
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_no_overflow() {
+        let deep = format!(r#"{{"params": {{"a": {}{}}}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert!(place(&deep).contains("recursion limit"));
+    }
+}

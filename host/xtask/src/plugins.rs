@@ -1,0 +1,39 @@
+//! Builds every component of the workspace: plugins of our own, the hostile ones of the tests, tasks of the examples.
+//!
+//! A component is a member under `plugins/` or `pipelines/`; nothing has to be listed here. Must not know what a
+//! component is for.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::machine::{Machine, WASM_TARGET};
+use crate::process;
+use crate::tidy::metadata::Metadata;
+
+pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+    crate::expect_only(&[], arguments)?;
+    for path in build(&Machine::here()?)? {
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+/// Build all components, release mode (an unoptimised guest is slow to compile and slow to run); says where they are.
+pub(crate) fn build(machine: &Machine) -> anyhow::Result<Vec<PathBuf>> {
+    machine.prepare_wasm_target()?;
+    let metadata = Metadata::read(machine)?;
+    let components: Vec<_> = metadata.members().filter(|package| package.is_guest(&metadata)).collect();
+    if components.is_empty() {
+        eprintln!("no components: the workspace has no member under plugins/ or pipelines/");
+        return Ok(Vec::new());
+    }
+    let started = Instant::now();
+    let mut command = machine.cargo(&["build", "--release", "--locked", "--target", WASM_TARGET]);
+    for component in &components {
+        command.args(["--package", &component.name]);
+    }
+    process::run(&mut command)?;
+    eprintln!("{} packages of components built in {:.1} s", components.len(), started.elapsed().as_secs_f64());
+    let folder = machine.target_folder().join(WASM_TARGET).join("release");
+    Ok(components.iter().flat_map(|package| package.components(&folder)).collect())
+}
