@@ -41,7 +41,9 @@ fn build(root: &Path, target_dir: &Path) -> PathBuf {
     }
     cargo.arg("--target-dir").arg(target_dir);
     // What cargo or clippy set for the host's build would change or break that of the components.
-    for name in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS"] {
+    for name in
+        ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS"]
+    {
         cargo.env_remove(name);
     }
     match cargo.status() {

@@ -57,11 +57,18 @@ pub struct CommandSpec {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum CommandExit {
     Code(i32),
-    Trapped { message: String },
+    Trapped {
+        message: String,
+    },
     /// Names the limit and its value.
-    Exceeded { limit: String },
+    Exceeded {
+        limit: String,
+    },
     Cancelled,
-    NotStarted { reason: String, transient: bool },
+    NotStarted {
+        reason: String,
+        transient: bool,
+    },
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -232,7 +239,8 @@ fn missing(engine: &wasmtime::Engine, component: &wasmtime::component::Component
     let kind = component.component_type();
     let mut missing = Vec::new();
     if !kind.exports(engine).any(|(name, _)| name.starts_with(EXPORT)) {
-        missing.push(format!("it does not export `{EXPORT}` (build it as a command, in Rust as a program with `main`)"));
+        missing
+            .push(format!("it does not export `{EXPORT}` (build it as a command, in Rust as a program with `main`)"));
     }
     for (name, _) in kind.imports(engine) {
         let linked = name.starts_with("wasi:") && !name.starts_with("wasi:http/") && name.contains("@0.2.");
@@ -244,7 +252,8 @@ fn missing(engine: &wasmtime::Engine, component: &wasmtime::component::Component
 }
 
 fn surroundings(spec: &CommandSpec, scratch: &Scratch, stdout: Pipe, stderr: Pipe) -> wasmtime::Result<WasiCtx> {
-    let program = spec.component.file_name().map_or_else(|| "component".into(), |name| name.to_string_lossy().into_owned());
+    let program =
+        spec.component.file_name().map_or_else(|| "component".into(), |name| name.to_string_lossy().into_owned());
     let mut builder = WasiCtxBuilder::new();
     builder
         .arg(program)

@@ -61,7 +61,9 @@ pub(crate) fn read_component(path: &Path, limit: u64) -> Result<Vec<u8>, Compile
 fn foreign(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => None,
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Some("a core module (make a component of it: `wasm-tools component new`)"),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
+            Some("a core module (make a component of it: `wasm-tools component new`)")
+        }
         [0, b'a', b's', b'm', ..] => Some("WebAssembly of another version"),
         [0x7f, b'E', b'L', b'F', ..] => Some("machine code (give the `.wasm` it was compiled from)"),
         [] => Some("empty"),
@@ -73,7 +75,12 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Machine code of a component. Blocks for as long as it takes, up to tens of seconds.
-pub(crate) fn compile(compiler: &Compiler, engine: &Engine, path: &Path, bytes: &[u8]) -> Result<Vec<u8>, CompileError> {
+pub(crate) fn compile(
+    compiler: &Compiler,
+    engine: &Engine,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<Vec<u8>, CompileError> {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     match compiler {
         Compiler::InProcess => engine
@@ -130,7 +137,8 @@ pub fn compile_child_main() -> i32 {
 
 fn compile_child() -> Result<(), (i32, String)> {
     let broken = |error: &dyn std::fmt::Display| (70, error.to_string());
-    for (resource, limit) in [(Resource::As, CHILD_BYTES_MAX), (Resource::Cpu, CHILD_SECONDS_MAX), (Resource::Core, 0)] {
+    for (resource, limit) in [(Resource::As, CHILD_BYTES_MAX), (Resource::Cpu, CHILD_SECONDS_MAX), (Resource::Core, 0)]
+    {
         rustix::process::setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
             .map_err(|error| broken(&error))?;
     }

@@ -48,7 +48,9 @@ pub(crate) async fn invoke<T: Send + 'static>(
     // Dropping this future must end the guest as well.
     match AbortOnDrop(task).await {
         Ok(result) => result,
-        Err(broken) => std::panic::resume_unwind(broken.try_into_panic().unwrap_or_else(|gone| Box::new(gone.to_string()))),
+        Err(broken) => {
+            std::panic::resume_unwind(broken.try_into_panic().unwrap_or_else(|gone| Box::new(gone.to_string())))
+        }
     }
 }
 
@@ -118,7 +120,12 @@ fn failure(error: &wasmtime::Error, refused: Option<Refused>, plugin: &Plugin) -
     let message = format!("{error:#}");
     if message.contains("fuel allocated for hostcalls has been exhausted") {
         let limit = limits.output_bytes_max;
-        return Failure::TooLarge { what: "what the guest passed out", size: limit, limit, setting: "output_bytes_max" };
+        return Failure::TooLarge {
+            what: "what the guest passed out",
+            size: limit,
+            limit,
+            setting: "output_bytes_max",
+        };
     }
     if let Some(wasmtime_wasi::I32Exit(code)) = error.downcast_ref() {
         return Failure::Trap(format!("the guest ended itself with exit code {code} instead of answering"));

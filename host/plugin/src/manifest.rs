@@ -99,7 +99,8 @@ impl Manifest {
             }
         };
         let roles = self.roles.iter();
-        let params = roles.filter_map(|(role, said)| Some((*role, compile(format!("/roles/{role}/params"), &said.params)?)));
+        let params =
+            roles.filter_map(|(role, said)| Some((*role, compile(format!("/roles/{role}/params"), &said.params)?)));
         let params = params.collect();
         let settings = self.settings.as_ref().and_then(|said| compile("/settings".into(), said));
         if problems.is_empty() { Ok(Checks { params, settings }) } else { Err(Problems(problems)) }

@@ -90,7 +90,12 @@ impl Plugins {
             }
         }
         for name in BUILTINS.iter().filter_map(|(name, _)| Slug::parse(name).ok()) {
-            let bare = PluginSource { name: name.clone(), path: None, settings: Value::Null, limits: LimitSettings::default() };
+            let bare = PluginSource {
+                name: name.clone(),
+                path: None,
+                settings: Value::Null,
+                limits: LimitSettings::default(),
+            };
             wanted.entry(name).or_insert(bare);
         }
         let mut by_name = BTreeMap::new();
@@ -151,7 +156,8 @@ impl Plugin {
         let bytes = builtin.map_or(&[][..], |(_, bytes)| bytes);
         let (name, at) = (plugin.clone(), runtime.clone());
         let blocking = runtime.call_threads().spawn_blocking(move || Inner::link(at, name, origin, bytes));
-        let link_failed = |error: tokio::task::JoinError| LoadError::Link { plugin: plugin.clone(), message: error.to_string() };
+        let link_failed =
+            |error: tokio::task::JoinError| LoadError::Link { plugin: plugin.clone(), message: error.to_string() };
         let inner = blocking.await.map_err(link_failed)??;
         let bare = Self { inner: Arc::new(inner), described: None };
         let described = bare.describe(&source).await?;
@@ -163,9 +169,8 @@ impl Plugin {
         let plugin = source.name.clone();
         let call =
             Call { role: None, function: "describe", now: Timestamp(0), subscription: None, memory: Memory::none() };
-        let answer = invoke(self, call, |instance, store| {
-            Box::pin(instance.hostler_plugin_manifest().call_describe(store))
-        });
+        let answer =
+            invoke(self, call, |instance, store| Box::pin(instance.hostler_plugin_manifest().call_describe(store)));
         let (text, _) = answer.await.map_err(|error| LoadError::Describe(Box::new(error)))?;
         let read = Manifest::read(&text);
         let (manifest, checks) = read.map_err(|problems| LoadError::Manifest { plugin: plugin.clone(), problems })?;
@@ -265,8 +270,7 @@ impl Inner {
         world::check(&loaded.bytes).map_err(|report| LoadError::World { plugin: plugin.clone(), report })?;
         let component = runtime.compile(&loaded).map_err(compile)?;
         let linked = runtime.linker().instantiate_pre(&component).and_then(TriggerPluginPre::new);
-        let pre = linked
-            .map_err(|error| LoadError::Link { plugin: plugin.clone(), message: format!("{error:#}") })?;
+        let pre = linked.map_err(|error| LoadError::Link { plugin: plugin.clone(), message: format!("{error:#}") })?;
         let digest = loaded.digest;
         Ok(Self { name: plugin, origin, digest, runtime, pre, ring: Arc::default(), cache: Arc::default() })
     }

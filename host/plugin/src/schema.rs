@@ -28,7 +28,8 @@ impl Schema {
     pub(crate) fn check(&self, value: &Value) -> Result<Value, Problems> {
         let mut value = value.clone();
         fill(&self.text, &mut value, DEPTH_MAX);
-        let problems: Vec<_> = self.validator.iter_errors(&value).take(PROBLEMS_MAX).map(|error| problem(&error)).collect();
+        let problems: Vec<_> =
+            self.validator.iter_errors(&value).take(PROBLEMS_MAX).map(|error| problem(&error)).collect();
         if problems.is_empty() { Ok(value) } else { Err(Problems(problems)) }
     }
 }
@@ -40,7 +41,8 @@ fn problem(error: &jsonschema::ValidationError<'_>) -> Problem {
 
 /// Puts the `default` of each absent property of an object, as deep as `properties` go.
 fn fill(schema: &Value, value: &mut Value, depth: u32) {
-    let (Some(properties), Some(object)) = (schema.get("properties").and_then(Value::as_object), value.as_object_mut()) else {
+    let (Some(properties), Some(object)) = (schema.get("properties").and_then(Value::as_object), value.as_object_mut())
+    else {
         return;
     };
     for (name, property) in properties {

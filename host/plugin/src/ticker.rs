@@ -4,8 +4,8 @@
 //! it sleeps while no guest runs, so an idle host has no wake-ups. Must not know: what the guests do.
 
 use crate::engine::EPOCH;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, Thread};
 use wasmtime::Engine;
 

@@ -53,7 +53,10 @@ pub enum Action {
     /// Nothing, and why.
     Skip(String),
     /// A kind that this host does not know.
-    Other { kind: String, body: String },
+    Other {
+        kind: String,
+        body: String,
+    },
 }
 
 /// What a trigger answered to one wake.
@@ -152,7 +155,8 @@ fn read_woken(woken: wit::Woken, at: Timestamp, memory: KvChanges) -> Result<Wok
         return Err(format!("{} actions, at most {ACTIONS_MAX} can be carried out for one wake", woken.actions.len()));
     }
     let actions = woken.actions.into_iter().enumerate();
-    let actions = actions.map(|(place, action)| read_action(action).map_err(|wrong| format!("action {place}: {wrong}")));
+    let actions =
+        actions.map(|(place, action)| read_action(action).map_err(|wrong| format!("action {place}: {wrong}")));
     let again = woken.again.map(|again| Timestamp(i64::try_from(again).unwrap_or(i64::MAX)));
     if again.is_some_and(|again| again <= at || again.0.unsigned_abs() > INSTANT_MAX) {
         return Err("`again` is not after the instant of the wake, or beyond the year 9999".into());
@@ -167,7 +171,8 @@ fn read_action(action: types::Action) -> Result<Action, String> {
         types::Action::Start(request) => {
             let params = serde_json::from_str(&request.params)
                 .map_err(|error| format!("its params are no JSON object: {error}"))?;
-            let attributes = request.attributes.into_iter().map(|attribute| (attribute.name, attribute.value)).collect();
+            let attributes =
+                request.attributes.into_iter().map(|attribute| (attribute.name, attribute.value)).collect();
             let (summary, key, untrusted) = (request.summary, request.key, request.untrusted);
             Ok(Action::Start(RunRequest { params, attributes, summary, key, untrusted }))
         }

@@ -141,7 +141,8 @@ fn field(word: &str, column: u32, kind: &Kind) -> Result<Field, Mistake> {
 
 /// `*`, `a`, `a-b`, and the first and last of these with `/step`.
 fn range(part: &str, column: u32, kind: &Kind) -> Result<impl Iterator<Item = u16> + use<>, Mistake> {
-    let wrong = |message: String, hint: Option<String>| Mistake { column, message: format!("{}: {message}", kind.name), hint };
+    let wrong =
+        |message: String, hint: Option<String>| Mistake { column, message: format!("{}: {message}", kind.name), hint };
     let (span, step) = match part.split_once('/') {
         None => (part, None),
         Some((span, step)) => (span, Some(step)),
@@ -228,7 +229,9 @@ mod tests {
         );
         assert_eq!(mistakes("5/10 * * * *"), [(1, "minute: `5/10` has a step without a range".to_string())]);
         assert_eq!(mistakes("1,2, * * * *"), [(5, "minute: `` is no number".to_string())]);
-        for bad in ["", "* * * *", "* * * * * * *", "@reboot", "@never", "*/0 * * * *", "+5 * * * *", "* * * * L", "0 0 0 1 *"] {
+        for bad in
+            ["", "* * * *", "* * * * * * *", "@reboot", "@never", "*/0 * * * *", "+5 * * * *", "* * * * L", "0 0 0 1 *"]
+        {
             assert!(Expression::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -7,9 +7,9 @@
 
 use crate::calendar::{Calendar, Wall};
 use crate::expression::Expression;
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
-use jiff::Timestamp;
 
 /// What is wrong with the params, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -125,7 +125,8 @@ impl Schedule {
 fn calendar(expression: &str) -> Result<(Calendar, bool), Vec<Wrong>> {
     let at = "/expression";
     let parsed = Expression::parse(expression).map_err(|mistakes| {
-        let wrong = |m: crate::expression::Mistake| Wrong { at, column: Some(m.column), message: m.message, hint: m.hint };
+        let wrong =
+            |m: crate::expression::Mistake| Wrong { at, column: Some(m.column), message: m.message, hint: m.hint };
         mistakes.into_iter().map(wrong).collect::<Vec<_>>()
     })?;
     let whole = |message: &str| vec![Wrong { at, column: None, message: message.into(), hint: None }];

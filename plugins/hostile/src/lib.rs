@@ -91,7 +91,9 @@ impl Guest for Hostile {
         Ok(match how.as_str() {
             "params-not-object" => Woken { actions: vec![start("[1]", at)], again: None, note: None },
             "params-not-json" => Woken { actions: vec![start("{", at)], again: None, note: None },
-            "many-actions" => Woken { actions: (0..200_000).map(|n| start("{}", n)).collect(), again: None, note: None },
+            "many-actions" => {
+                Woken { actions: (0..200_000).map(|n| start("{}", n)).collect(), again: None, note: None }
+            }
             "again-past" => Woken { actions: Vec::new(), again: Some(at), note: None },
             "count" => done(count(at)),
             "kv-scopes" => done(scopes()),

@@ -34,7 +34,8 @@ impl Grid {
         let written = params["every"].as_str().unwrap_or_default();
         let every_ms = parse_duration(written).map_err(|message| wrong("/every", message))?;
         let minimum = settings["minimum"].as_str().unwrap_or(MINIMUM);
-        let minimum_ms = parse_duration(minimum).map_err(|message| wrong("", format!("setting `minimum`: {message}")))?;
+        let minimum_ms =
+            parse_duration(minimum).map_err(|message| wrong("", format!("setting `minimum`: {message}")))?;
         if every_ms < minimum_ms.max(1) {
             return Err(Wrong {
                 at: "/every",
@@ -76,7 +77,9 @@ pub fn show(at_ms: i64) -> String {
 
 /// Numbers with units from large to small, none twice: `250ms`, `1h30m`.
 fn parse_duration(text: &str) -> Result<i64, String> {
-    let form = || format!("`{text}` is not a duration; write a number and a unit of ms, s, m, h or d, such as `90s` or `1h30m`");
+    let form = || {
+        format!("`{text}` is not a duration; write a number and a unit of ms, s, m, h or d, such as `90s` or `1h30m`")
+    };
     let mut rest = text;
     let mut total: i64 = 0;
     let mut last = None;

@@ -97,7 +97,13 @@ impl Memory {
         Ok(())
     }
 
-    async fn list(&mut self, scope: String, prefix: String, after: Option<String>, limit: u32) -> Result<Vec<String>, Refusal> {
+    async fn list(
+        &mut self,
+        scope: String,
+        prefix: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<String>, Refusal> {
         let reader = self.reader()?;
         let limit = limit.min(KEYS_MAX);
         // As many more as this call has deleted, since those will be left out of the answer.
@@ -105,7 +111,9 @@ impl Memory {
         let question = (scope.clone(), prefix.clone(), after.clone());
         let stored = ask(move || (reader.keys)(&question.0, &question.1, question.2.as_deref(), more)).await?;
         let mut keys: BTreeSet<String> = stored.into_iter().collect();
-        for ((_, key), value) in self.writes.range((scope.clone(), String::new())..).take_while(|((at, _), _)| *at == scope) {
+        for ((_, key), value) in
+            self.writes.range((scope.clone(), String::new())..).take_while(|((at, _), _)| *at == scope)
+        {
             let fits = key.starts_with(&prefix) && after.as_ref().is_none_or(|after| key > after);
             match value {
                 Some(_) if fits => keys.insert(key.clone()),
@@ -171,7 +179,13 @@ impl Host for Guest {
         }
     }
 
-    async fn keys(&mut self, scope: String, prefix: String, after: Option<String>, limit: u32) -> Result<Vec<String>, Refusal> {
+    async fn keys(
+        &mut self,
+        scope: String,
+        prefix: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<String>, Refusal> {
         match self.memory.scope(&scope)? {
             Scope::Stored(scope) => self.memory.list(scope, prefix, after, limit).await,
             Scope::Cache => Err(Refusal::Other(Reason {

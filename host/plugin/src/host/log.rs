@@ -25,7 +25,8 @@ impl LogBudget {
     /// Said once, when the call has ended: nothing is dropped silently.
     pub(crate) fn finish(&mut self) {
         if self.dropped > 0 {
-            let message = format!("{} more lines of this call were dropped (raise `limits.log_lines_max`)", self.dropped);
+            let message =
+                format!("{} more lines of this call were dropped (raise `limits.log_lines_max`)", self.dropped);
             self.ring.push(&self.plugin, self.line("warn".into(), message, Vec::new()));
             self.dropped = 0;
         }

@@ -1,0 +1,134 @@
+//! What is not a plugin does not load, and each error says all that is wrong; what is compiled is kept safely.
+
+mod support;
+
+use hostler_plugin::{CompileError, Compiler, LoadError, Plugins, Runtime, RuntimeConfig};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use support::{hostile, house, load_error, plugins, source};
+use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+use wit_parser::{ManglingAndAbi, Resolve};
+
+/// A component of this world that traps in every export.
+fn component(dir: &Path, name: &str, wit: &str) -> std::path::PathBuf {
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("test.wit", wit).expect("good WIT");
+    let world = resolve.select_world(&[package], None).expect("one world");
+    let mut module = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata");
+    let bytes = ComponentEncoder::default().module(&module).expect("a module").encode().expect("a component");
+    let path = dir.join(name);
+    std::fs::write(&path, bytes).expect("a writable folder");
+    path
+}
+
+#[tokio::test]
+async fn what_is_no_component_is_refused_by_its_header() {
+    let house = house();
+    let cases: [(&[u8], &str); 5] = [
+        (b"\0asm\x01\0\0\0", "a core module"),
+        (b"\x7fELF\x02\x01\x01", "machine code"),
+        (b"", "empty"),
+        (b"#!/bin/sh\n", "something else"),
+        (b"\0asm\x07\0\0\0", "another version"),
+    ];
+    for (bytes, expected) in cases {
+        let path = house.dir.path().join("not.wasm");
+        std::fs::write(&path, bytes).expect("a writable folder");
+        let LoadError::Compile { source: error, .. } = load_error(&house, &path).await else { panic!("{expected}") };
+        assert!(matches!(error, CompileError::NotAComponent { .. }) && error.to_string().contains(expected), "{error}");
+    }
+    let path = house.dir.path().join("junk.wasm");
+    std::fs::write(&path, b"\0asm\x0d\0\x01\0 and then junk").expect("a writable folder");
+    let error = load_error(&house, &path).await;
+    assert!(matches!(error, LoadError::World { .. }), "{error:?}");
+    let missing = load_error(&house, &house.dir.path().join("nowhere.wasm")).await;
+    assert!(matches!(missing, LoadError::Compile { source: CompileError::Unreadable { .. }, .. }));
+}
+
+#[tokio::test]
+async fn a_component_of_another_world_is_told_all_that_is_wrong_at_once() {
+    let house = house();
+    let wit = "package other:thing@1.0.0;
+        interface far { go: func(); }
+        interface near { go: func(); }
+        world thing { import far; import near; export run: func(); }";
+    let path = component(house.dir.path(), "other.wasm", wit);
+    let error = load_error(&house, &path).await.to_string();
+    for expected in [
+        "lacks the export `hostler:plugin/manifest@1.0.0-draft.1`",
+        "lacks the export `hostler:trigger/trigger@1.0.0-draft.1`",
+        "imports `other:thing/far@1.0.0`",
+        "imports `other:thing/near@1.0.0`",
+    ] {
+        assert!(error.contains(expected), "{error}");
+    }
+    let older = "package hostler:trigger@1.0.0-draft.0;
+        interface trigger { upcoming: func() -> list<u64>; }
+        world thing { export trigger; }";
+    let error = load_error(&house, &component(house.dir.path(), "older.wasm", older)).await.to_string();
+    assert!(error.contains("it was built for `hostler:trigger/trigger@1.0.0-draft.0`"), "{error}");
+    let shape = "package hostler:plugin@1.0.0-draft.1;
+        interface manifest { describe: func() -> u32; }
+        world thing { export manifest; }";
+    let error = load_error(&house, &component(house.dir.path(), "shape.wasm", shape)).await.to_string();
+    assert!(error.contains("has another type"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_over_the_cap_is_not_looked_into() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let config = RuntimeConfig {
+        component_bytes_max: 1_000,
+        ..RuntimeConfig::new(dir.path().join("cache"), Compiler::InProcess)
+    };
+    let runtime = Runtime::new(config).expect("a runtime");
+    let (_, errors) = Plugins::load(&runtime, vec![source("foe", &hostile())]).await;
+    let [LoadError::Compile { source: error, .. }] = errors.as_slice() else { panic!("{errors:?}") };
+    assert!(matches!(error, CompileError::TooLarge { limit: 1_000, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn compiled_code_is_ours_alone_and_a_damaged_file_is_compiled_again() {
+    let house = house();
+    let cache = house.dir.path().join("cache");
+    plugins(&house, Vec::new()).await;
+    let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!((mode(&cache), mode(&cache.join("key"))), (0o700, 0o600));
+    let compiled = || -> Vec<_> {
+        let files = std::fs::read_dir(&cache).expect("the cache").map(|entry| entry.expect("an entry").path());
+        files.filter(|path| path.extension().is_some_and(|ending| ending == "cwasm")).collect()
+    };
+    assert_eq!(compiled().len(), 2);
+    let whole: Vec<_> = compiled().iter().map(|path| std::fs::read(path).expect("readable").len()).collect();
+    for (place, path) in compiled().iter().enumerate() {
+        let mut bytes = std::fs::read(path).expect("readable");
+        if place == 0 {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        } else {
+            bytes.truncate(40);
+        }
+        std::fs::write(path, bytes).expect("writable");
+    }
+    plugins(&house, Vec::new()).await;
+    let again: Vec<_> = compiled().iter().map(|path| std::fs::read(path).expect("readable").len()).collect();
+    assert_eq!(whole, again, "both were written anew");
+}
+
+#[tokio::test]
+async fn names_that_are_not_known_or_come_twice_are_errors() {
+    let house = house();
+    let unknown = hostler_plugin::PluginSource { path: None, ..source("nobody", &hostile()) };
+    let twice = vec![source("foe", &hostile()), source("foe", &hostile()), unknown];
+    let (loaded, errors) = Plugins::load(&house.runtime, twice).await;
+    assert!(loaded.get("foe").is_some());
+    let told: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "plugin `foe` is named twice in the config",
+            "plugin `nobody` is not built in, and the config gives no path for it"
+        ]
+    );
+}

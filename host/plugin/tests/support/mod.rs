@@ -1,0 +1,115 @@
+//! Real components for the tests: built from source by cargo, which finds out by itself that nothing has changed.
+//!
+//! One mechanism for everybody: `cargo test` needs nothing but the target `wasm32-wasip2`.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use hostler_model::{Slug, SubscriptionId, Timestamp};
+use hostler_plugin::{
+    Compiler, LimitSettings, LoadError, Plugin, PluginSource, Plugins, Runtime, RuntimeConfig, Subscription,
+};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+const TARGET: &str = "wasm32-wasip2";
+const MARKER: &[u8] = b"HOSTILE-DESCRIBE:";
+const MARKER_WORD_BYTES: usize = 16;
+
+/// The folder with `hostile.wasm` and `command.wasm`.
+fn components() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("components");
+        let status = Command::new(env!("CARGO"))
+            .current_dir(root)
+            .args(["build", "--quiet", "--profile", "component", "--target", TARGET])
+            .args(["--package", "plugin-hostile", "--package", "fixture-command", "--target-dir"])
+            .arg(&target_dir)
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env_remove("RUSTC_WORKSPACE_WRAPPER")
+            .status()
+            .expect("cargo starts");
+        assert!(status.success(), "the fixtures do not build; if the target is missing: rustup target add {TARGET}");
+        target_dir.join(TARGET).join("component")
+    })
+}
+
+pub fn hostile() -> PathBuf {
+    components().join("hostile.wasm")
+}
+
+pub fn command() -> PathBuf {
+    components().join("command.wasm")
+}
+
+/// The hostile plugin with another word for what `describe` does.
+pub fn hostile_describing(how: &str, dir: &Path) -> PathBuf {
+    let mut bytes = std::fs::read(hostile()).expect("the fixture is there");
+    let at =
+        bytes.windows(MARKER.len()).position(|window| window == MARKER).expect("the marker is there") + MARKER.len();
+    let word = format!("{how:.<MARKER_WORD_BYTES$}");
+    assert_eq!(word.len(), MARKER_WORD_BYTES, "the word fits");
+    bytes[at..at + MARKER_WORD_BYTES].copy_from_slice(word.as_bytes());
+    let path = dir.join(format!("hostile-{how}.wasm"));
+    std::fs::write(&path, bytes).expect("the temporary folder is writable");
+    path
+}
+
+/// A runtime of its own, with a cache that outlives no test.
+pub struct House {
+    pub runtime: Runtime,
+    pub dir: tempfile::TempDir,
+}
+
+pub fn house() -> House {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let config = RuntimeConfig::new(dir.path().join("cache"), Compiler::InProcess);
+    House { runtime: Runtime::new(config).expect("a runtime"), dir }
+}
+
+pub fn slug(text: &str) -> Slug {
+    Slug::parse(text).expect("a slug")
+}
+
+pub fn source(name: &str, path: &Path) -> PluginSource {
+    PluginSource { name: slug(name), path: Some(path.into()), settings: Value::Null, limits: LimitSettings::default() }
+}
+
+/// Loads the built-ins and one more; all must load.
+pub async fn plugins(house: &House, sources: Vec<PluginSource>) -> Plugins {
+    let (plugins, errors) = Plugins::load(&house.runtime, sources).await;
+    assert!(errors.is_empty(), "{errors:?}");
+    plugins
+}
+
+pub async fn hostile_plugin(house: &House, limits: LimitSettings) -> Plugin {
+    let source = PluginSource { limits, ..source("foe", &hostile()) };
+    plugins(house, vec![source]).await.get("foe").expect("loaded")
+}
+
+/// The one error of loading this file.
+pub async fn load_error(house: &House, path: &Path) -> LoadError {
+    let (plugins, mut errors) = Plugins::load(&house.runtime, vec![source("foe", path)]).await;
+    assert!(plugins.get("foe").is_none() && plugins.get("cron").is_some());
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    errors.remove(0)
+}
+
+pub fn subscription(params: Value) -> Subscription {
+    Subscription {
+        id: SubscriptionId(7),
+        label: slug("mine"),
+        namespace: slug("default"),
+        pipeline: slug("hello"),
+        created: Timestamp(1_000_000),
+        params,
+    }
+}
+
+pub fn behaving(how: &str) -> Subscription {
+    subscription(json!({ "how": how }))
+}
