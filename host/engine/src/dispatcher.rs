@@ -239,7 +239,7 @@ impl Dispatcher {
 
 /// An error that may pass, such as a disk that is full now.
 fn is_passing(error: &hostler_store::Error) -> bool {
-    matches!(error.kind(), Kind::Unavailable | Kind::Busy)
+    matches!(error.kind(), Kind::Unavailable | Kind::Busy) && !error.is_fatal()
 }
 
 fn tell(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, told: Told) {
