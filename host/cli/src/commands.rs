@@ -1,0 +1,83 @@
+//! The commands, one file each. A command reads its arguments, asks the host, prints, and says its exit code.
+
+mod completion;
+mod config;
+mod cron;
+mod events;
+mod every;
+mod local;
+mod pipeline;
+mod plugin;
+mod reference;
+mod run;
+mod scheduled;
+mod serve;
+mod subscribe;
+mod subscription;
+mod up;
+mod validate;
+mod version;
+
+use crate::context::Context;
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use std::ffi::OsString;
+use std::process::ExitCode as ProcessExitCode;
+
+#[derive(clap::Subcommand, Debug)]
+pub(crate) enum Command {
+    Serve(Box<serve::Arguments>),
+    Up(up::Arguments),
+    Run(run::Arguments),
+    Pipeline(pipeline::Arguments),
+    Subscribe(subscribe::Arguments),
+    Subscription(subscription::Arguments),
+    Plugin(plugin::Arguments),
+    Every(every::Arguments),
+    Cron(cron::Arguments),
+    Local(local::Arguments),
+    Validate(validate::Arguments),
+    Events(events::Arguments),
+    Config(config::Arguments),
+    Completion(completion::Arguments),
+    Version(version::Arguments),
+    #[command(hide = true)]
+    Reference(reference::Arguments),
+}
+
+impl Command {
+    pub(crate) fn run(self, ctx: &Context) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Serve(arguments) => arguments.run(ctx),
+            Self::Up(arguments) => arguments.run(ctx),
+            Self::Run(arguments) => arguments.run(ctx),
+            Self::Pipeline(arguments) => arguments.run(ctx),
+            Self::Subscribe(arguments) => arguments.run(ctx),
+            Self::Subscription(arguments) => arguments.run(ctx),
+            Self::Plugin(arguments) => arguments.run(ctx),
+            Self::Every(arguments) => arguments.run(ctx),
+            Self::Cron(arguments) => arguments.run(ctx),
+            Self::Local(arguments) => arguments.run(ctx),
+            Self::Validate(arguments) => arguments.run(ctx),
+            Self::Events(arguments) => arguments.run(ctx),
+            Self::Config(arguments) => arguments.run(ctx),
+            Self::Completion(arguments) => arguments.run(ctx),
+            Self::Version(arguments) => arguments.run(ctx),
+            Self::Reference(arguments) => arguments.run(ctx),
+        }
+    }
+}
+
+/// The commands by which the host starts children of itself. They are kept away from clap: the warden must stay small and
+/// single-threaded, and neither is for people.
+pub(crate) fn child(mut arguments: impl Iterator<Item = OsString>) -> Option<ProcessExitCode> {
+    let command = arguments.nth(1)?;
+    match command.to_str()? {
+        "warden" => Some(hostler_engine::warden::main()),
+        "compile-component" => {
+            let code = hostler_plugin::compile_child_main();
+            Some(ProcessExitCode::from(u8::try_from(code).unwrap_or(ExitCode::Internal.number())))
+        }
+        _ => None,
+    }
+}
