@@ -21,6 +21,9 @@ mod version;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use hostler_web::types::Explanation;
+use serde::Serialize;
+use serde_json::json;
 use std::ffi::OsString;
 use std::process::ExitCode as ProcessExitCode;
 
@@ -66,6 +69,30 @@ impl Command {
             Self::Reference(arguments) => arguments.run(ctx),
         }
     }
+}
+
+/// Says that it was done.
+fn confirm(ctx: &Context, sentence: &str) -> Result<(), Failure> {
+    confirm_json(ctx, &json!({"done": sentence}), sentence)
+}
+
+/// Says that it was done, to a program with all that came back.
+fn confirm_json<T: Serialize>(ctx: &Context, value: &T, sentence: &str) -> Result<(), Failure> {
+    if ctx.printer.json { ctx.printer.json(value) } else { ctx.printer.result(&format!("{sentence}\n")) }
+}
+
+/// Why something is as it is.
+fn explanation(ctx: &Context, found: &Explanation) -> Result<(), Failure> {
+    if ctx.printer.json {
+        return ctx.printer.json(found);
+    }
+    let mut text = format!("{}: {}\n", ctx.printer.out.strong(&found.state), found.because);
+    found.details.iter().for_each(|detail| text.push_str(&format!("  {detail}\n")));
+    if !found.next.is_empty() {
+        text.push_str("next:\n");
+    }
+    found.next.iter().for_each(|next| text.push_str(&format!("  {next}\n")));
+    ctx.printer.result(&text)
 }
 
 /// The commands by which the host starts children of itself. They are kept away from clap: the warden must stay small and

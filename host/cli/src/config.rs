@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::print::source::Source;
 use hostler_model::{Duration, Problems};
 use hostler_plugin::PluginSource;
+use hostler_web::Listen;
 use layers::Layers;
 use reader::Reader;
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) listen: Listen,
+    /// Names by which clients may call the host.
+    pub(crate) hosts: Vec<String>,
     pub(crate) limits: Limits,
     pub(crate) stop: Stop,
     pub(crate) environment_allow: Vec<String>,
@@ -31,20 +34,13 @@ pub(crate) struct Config {
 }
 
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Listen {
-    pub(crate) address: String,
-    pub(crate) insecure_bind: bool,
-    pub(crate) hosts: Vec<String>,
-}
-
-#[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Limits {
     pub(crate) process_slots: usize,
     pub(crate) wasm_slots: usize,
     pub(crate) log_bytes_per_attempt: u64,
     pub(crate) log_bytes_per_run: u64,
-    pub(crate) outputs_bytes: u64,
-    pub(crate) requests_waiting: usize,
+    /// None: as large as the disk allows.
+    pub(crate) database_bytes: Option<u64>,
     pub(crate) component_bytes: u64,
 }
 
@@ -159,18 +155,17 @@ fn read(reader: &mut Reader, environment: &Environment, folder: Option<&Path>) -
             folder if folder.is_empty() => environment.data_folder(),
             folder => std::path::absolute(&folder).unwrap_or_else(|_| folder.into()),
         },
-        listen: Listen {
-            address: reader.text("listen.address"),
-            insecure_bind: reader.switch("listen.insecure_bind"),
-            hosts: reader.names("listen.hosts"),
+        listen: {
+            let is_meant = reader.switch("listen.insecure_bind");
+            reader.listen("listen.address").insecure_bind(is_meant)
         },
+        hosts: reader.names("listen.hosts"),
         limits: Limits {
-            process_slots: or(reader.count("limits.process_slots", 0, 100_000), processors * 16),
-            wasm_slots: or(reader.count("limits.wasm_slots", 0, 100_000), processors * 2),
+            process_slots: or(reader.count("limits.process_slots", 100_000), processors * 16),
+            wasm_slots: or(reader.count("limits.wasm_slots", 100_000), processors * 2),
             log_bytes_per_attempt: reader.size("limits.log_bytes_per_attempt"),
             log_bytes_per_run: reader.size("limits.log_bytes_per_run"),
-            outputs_bytes: reader.size("limits.outputs_bytes"),
-            requests_waiting: reader.count("limits.requests_waiting", 1, 10_000_000),
+            database_bytes: Some(reader.size("limits.database_bytes")).filter(|bytes| *bytes > 0),
             component_bytes: reader.size("limits.component_bytes"),
         },
         stop: Stop {

@@ -43,6 +43,11 @@ impl Environment {
         self.folder("XDG_CONFIG_HOME", ".config").join("config.toml")
     }
 
+    /// Compiled components of local runs: `$XDG_CACHE_HOME/hostler`, else `~/.cache/hostler`.
+    pub(crate) fn cache_folder(&self) -> PathBuf {
+        self.folder("XDG_CACHE_HOME", ".cache")
+    }
+
     #[cfg(test)]
     pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
         Self { variables: variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect() }

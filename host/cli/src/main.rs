@@ -13,6 +13,7 @@ mod environment;
 mod exit_code;
 mod failure;
 mod live;
+mod log_lines;
 mod params;
 mod print;
 mod run_name;

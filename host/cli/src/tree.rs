@@ -7,8 +7,10 @@ use crate::print::{Paint, glyph, terminal, time};
 use hostler_model::{RunStatus, TaskStatus, Timestamp};
 use std::collections::VecDeque;
 
-/// Lines of output kept for each active task.
-pub(crate) const TAIL: usize = 3;
+/// Lines of output shown for each active task.
+const SHOWN: usize = 3;
+/// Lines of output kept for each task: when it fails, more of them are wanted.
+const KEPT: usize = 10;
 
 #[derive(Clone, Debug)]
 pub(crate) struct RunView {
@@ -17,9 +19,11 @@ pub(crate) struct RunView {
     pub(crate) status: RunStatus,
     pub(crate) since: Option<Timestamp>,
     pub(crate) until: Option<Timestamp>,
+    /// Those that are listed: all of a small run, what matters of a large one.
     pub(crate) tasks: Vec<TaskView>,
-    /// Tasks that the run has beyond those listed.
-    pub(crate) unlisted: u64,
+    /// How many tasks the run has in all, and how many of them are over.
+    pub(crate) total: u64,
+    pub(crate) done: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -43,9 +47,15 @@ impl TaskView {
         Self { name, status: TaskStatus::Pending, attempt: 0, since, until, note, needs, tail }
     }
 
+    /// The last lines of its output, while they are of interest.
+    fn shown(&self) -> impl Iterator<Item = &String> {
+        let count = if self.status.is_active() { SHOWN } else { 0 };
+        self.tail.iter().skip(self.tail.len().saturating_sub(count)).take(count)
+    }
+
     /// Takes in the next line of its output.
     pub(crate) fn wrote(&mut self, line: String) {
-        if self.tail.len() == TAIL {
+        if self.tail.len() == KEPT {
             self.tail.pop_front();
         }
         self.tail.push_back(line);
@@ -56,8 +66,8 @@ impl TaskView {
 pub(crate) fn render(view: &RunView, now: Timestamp, (columns, rows): (usize, usize), paint: Paint) -> Vec<String> {
     let mut lines = vec![head(view, now, paint)];
     let room = rows.saturating_sub(2).max(1);
-    let tails: usize = view.tasks.iter().filter(|task| task.status.is_active()).map(|task| task.tail.len()).sum();
-    if view.tasks.len() + tails <= room && view.unlisted == 0 {
+    let tails: usize = view.tasks.iter().map(|task| task.shown().count()).sum();
+    if view.tasks.len() + tails <= room && view.tasks.len() as u64 == view.total {
         whole(view, now, paint, &mut lines);
     } else {
         collapsed(view, now, paint, room, &mut lines);
@@ -67,9 +77,8 @@ pub(crate) fn render(view: &RunView, now: Timestamp, (columns, rows): (usize, us
 
 /// The one line that says how the run is.
 pub(crate) fn head(view: &RunView, now: Timestamp, paint: Paint) -> String {
-    let done = view.tasks.iter().filter(|task| task.status.is_terminal()).count();
     let elapsed = elapsed(view.since, view.until, now).map(|span| format!("  {span}")).unwrap_or_default();
-    let counted = format!("{done}/{} tasks", view.tasks.len() as u64 + view.unlisted);
+    let counted = format!("{}/{} tasks", view.done, view.total);
     let word = view.status.as_str();
     format!("{} {}  {word}  {}{}", glyph::run(view.status, paint), paint.strong(&view.title), paint.faint(&counted), paint.faint(&elapsed))
 }
@@ -86,9 +95,7 @@ fn whole(view: &RunView, now: Timestamp, paint: Paint, lines: &mut Vec<String>) 
         let task = &view.tasks[at];
         lines.push(format!("{}{}", paint.faint(&indent), task_line(task, now, paint)));
         let below = if is_root { String::new() } else { indent.replace("├─ ", "│  ").replace("└─ ", "   ") };
-        if task.status.is_active() {
-            lines.extend(task.tail.iter().map(|line| tail_line(&below, line, paint)));
-        }
+        lines.extend(task.shown().map(|line| tail_line(&below, line, paint)));
         let last = children[at].len().saturating_sub(1);
         for (place, child) in children[at].iter().enumerate().rev() {
             let branch = if place == last { "└─ " } else { "├─ " };
@@ -146,7 +153,7 @@ fn collapsed(view: &RunView, now: Timestamp, paint: Paint, room: usize, lines: &
     for task in &shown {
         lines.push(task_line(task, now, paint));
         let is_room = lines.len() < room;
-        lines.extend(task.tail.back().filter(|_| is_room && task.status.is_active()).map(|line| tail_line("", line, paint)));
+        lines.extend(task.shown().last().filter(|_| is_room).map(|line| tail_line("", line, paint)));
     }
     let rest = |status| {
         let all = view.tasks.iter().filter(|task| task.status == status).count();
@@ -154,8 +161,9 @@ fn collapsed(view: &RunView, now: Timestamp, paint: Paint, room: usize, lines: &
     };
     let counts = TaskStatus::ALL.iter().map(|status| (rest(*status), *status)).filter(|(count, _)| *count > 0);
     let mut words: Vec<String> = counts.map(|(count, status)| format!("{count} {status}")).collect();
-    if view.unlisted > 0 {
-        words.push(format!("{} not listed", view.unlisted));
+    let unlisted = view.total.saturating_sub(view.tasks.len() as u64);
+    if unlisted > 0 {
+        words.push(format!("{unlisted} not listed"));
     }
     lines.push(paint.faint(&format!("  … {}", words.join(", "))));
 }
@@ -184,7 +192,9 @@ mod tests {
 
     fn view(tasks: Vec<TaskView>) -> RunView {
         let since = Some(Timestamp(0));
-        RunView { title: "hello/3".into(), status: RunStatus::Running, since, until: None, tasks, unlisted: 0 }
+        let done = tasks.iter().filter(|task| task.status.is_terminal()).count() as u64;
+        let total = tasks.len() as u64;
+        RunView { title: "hello/3".into(), status: RunStatus::Running, since, until: None, tasks, total, done }
     }
 
     fn picture(view: &RunView, size: (usize, usize)) -> String {

@@ -4,6 +4,7 @@
 use super::layers::{Entry, Layers, PLUGINS, nearest};
 use hostler_model::{Bytes, Duration, Slug};
 use hostler_plugin::{LimitSettings, PluginSource};
+use hostler_web::Listen;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -48,6 +49,14 @@ impl Reader {
         }
     }
 
+    pub(super) fn listen(&mut self, key: &'static str) -> Listen {
+        let text = self.text(key);
+        Listen::parse(&text).unwrap_or_else(|error| {
+            self.refuse(key, error.to_string());
+            Listen::default()
+        })
+    }
+
     pub(super) fn switch(&mut self, key: &'static str) -> bool {
         match self.value(key) {
             Value::Bool(switch) => switch,
@@ -58,15 +67,13 @@ impl Reader {
         }
     }
 
-    pub(super) fn count(&mut self, key: &'static str, least: usize, most: usize) -> usize {
+    pub(super) fn count(&mut self, key: &'static str, most: usize) -> usize {
         let value = self.value(key);
-        match value.as_u64().and_then(|count| usize::try_from(count).ok()).filter(|count| (least..=most).contains(count)) {
-            Some(count) => count,
-            None => {
-                self.refuse(key, format!("{value} is not a whole number from {least} to {most}"));
-                least
-            }
-        }
+        let count = value.as_u64().and_then(|count| usize::try_from(count).ok()).filter(|count| *count <= most);
+        count.unwrap_or_else(|| {
+            self.refuse(key, format!("{value} is not a whole number from 0 to {most}"));
+            0
+        })
     }
 
     pub(super) fn span(&mut self, key: &'static str) -> Duration {
@@ -80,7 +87,7 @@ impl Reader {
     pub(super) fn size(&mut self, key: &'static str) -> u64 {
         let text = self.text(key);
         match Bytes::parse(&text) {
-            Ok(size) => size.as_u64(),
+            Ok(size) => size.0,
             Err(error) => {
                 self.refuse(key, error.to_string());
                 0

@@ -31,7 +31,7 @@ fn later_layers_win_and_are_named() {
     let text = "stop.mode = \"cancel\"\nstop.timeout = \"5s\"\nlisten.address = \"127.0.0.1:2\"\n";
     let loaded = load_text(text, &variables, &serve).expect("valid");
     assert_eq!(loaded.config.stop, Stop { mode: StopMode::Finish, timeout: Duration::from_secs(5) });
-    assert_eq!((loaded.config.limits.process_slots, loaded.config.listen.address.as_str()), (3, "127.0.0.1:1"));
+    assert_eq!((loaded.config.limits.process_slots, loaded.config.listen.address.to_string()), (3, "127.0.0.1:1".into()));
     assert_eq!(loaded.config.data, Path::new("/home/ann/.local/share/hostler"));
     assert_eq!(loaded.entries["listen.address"].origin, Origin::Flag { name: "--listen" });
     assert!(matches!(loaded.entries["stop.timeout"].origin, Origin::File { .. }));
