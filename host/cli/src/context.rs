@@ -3,7 +3,7 @@
 use crate::config::{self, Options, ServeOptions};
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::print::Printer;
 use hostler_model::Slug;
 use hostler_web::{Client, ClientError};
@@ -65,6 +65,14 @@ fn served_at(data: &Path) -> Result<String, Failure> {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        todo!()
+        let code = if error.is_unreachable() { ExitCode::Unreachable } else { ExitCode::from(error.kind()) };
+        Self {
+            // What lies beneath a host that does not answer is a word of the system that says no more than that.
+            message: if error.is_unreachable() { error.to_string() } else { chain(&error) },
+            hint: error.hint().map(String::from),
+            problems: error.problems().to_vec(),
+            request: error.request_id().map(String::from),
+            ..Self::new(code, "")
+        }
     }
 }
