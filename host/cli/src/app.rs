@@ -7,14 +7,15 @@ use crate::config::{Config, StopMode};
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, chain};
-use hostler_engine::clock::Clock;
-use hostler_engine::executor::process::{Containment, ProcessExecutor, WardenConfig};
+use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::wasm::WasmExecutor;
-use hostler_engine::{Engine, Executors, Handle, SlotSizes};
+use hostler_engine::warden::Containment;
+use hostler_engine::{Clock, Engine, Executors, Handle, SlotSizes};
 use hostler_model::Epoch;
 use hostler_plugin::{Compiler, Plugins, Runtime, RuntimeConfig};
 use hostler_store::{LogLimits, Opened, Options, Store};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub(crate) struct App {
     engine: Engine,
@@ -39,8 +40,8 @@ impl App {
             tracing::error!("plugin not loaded: {}", chain(error));
         }
         let executors = Executors {
-            process: warden(&place.data, program, opened.epoch).await?,
-            wasm: WasmExecutor::new(runtime.commands(), opened.epoch),
+            process: Arc::new(warden(&place.data, program, opened.epoch).await?),
+            wasm: WasmExecutor::new(runtime.commands(), clock.clone()),
         };
         let seen = |name: &String| environment.get(name).map(|value| (name.clone(), value.to_string()));
         let engine = Engine::start(hostler_engine::Config {

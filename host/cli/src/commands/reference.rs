@@ -32,7 +32,7 @@ impl Arguments {
         let text = match self.page {
             Page::Cli => cli(),
             Page::Config => format!("{NOTE}# Settings of a host\n\n```toml\n{DEFAULTS}```\n"),
-            Page::Document => hostler_model::document::SCHEMA.to_string(),
+            Page::Document => hostler_model::schema::SCHEMA.to_string(),
             Page::Openapi => {
                 let document = serde_json::to_string_pretty(&hostler_web::openapi());
                 document.map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))? + "\n"
