@@ -3,12 +3,14 @@
 //! A component is a member under `plugins/` or `pipelines/`; nothing has to be listed here. Must not know what a
 //! component is for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+use anyhow::Context;
 
 use crate::machine::{Machine, WASM_TARGET};
 use crate::process;
-use crate::tidy::metadata::Metadata;
+use crate::tidy::metadata::{Metadata, Package};
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     crate::expect_only(&[], arguments)?;
@@ -35,5 +37,22 @@ pub(crate) fn build(machine: &Machine) -> anyhow::Result<Vec<PathBuf>> {
     process::run(&mut command)?;
     eprintln!("{} packages of components built in {:.1} s", components.len(), started.elapsed().as_secs_f64());
     let folder = machine.target_folder().join(WASM_TARGET).join("release");
+    for package in &components {
+        put_beside_its_pipeline(machine, &metadata, package, &folder)?;
+    }
     Ok(components.iter().flat_map(|package| package.components(&folder)).collect())
+}
+
+/// The task of an example lies where its document says: beside `pipeline.json`, in the folder above its crate.
+fn put_beside_its_pipeline(machine: &Machine, metadata: &Metadata, package: &Package, folder: &Path) -> anyhow::Result<()> {
+    let Some(pipeline) = Path::new(package.manifest(metadata)).ancestors().nth(2).filter(|path| path.starts_with("pipelines"))
+    else {
+        return Ok(());
+    };
+    for component in package.components(folder) {
+        let name = component.file_name().context("a component has no file name")?;
+        let place = machine.root.join(pipeline).join(name);
+        std::fs::copy(&component, &place).with_context(|| format!("failed to write {}", place.display()))?;
+    }
+    Ok(())
 }

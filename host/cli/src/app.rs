@@ -1,0 +1,116 @@
+//! The one place that puts store, plugins, executors and engine together, for `serve` and for `local run`.
+//!
+//! Order of a start: data folder, WebAssembly runtime, plugins, warden, engine. A plugin that cannot be loaded keeps no other
+//! and no host from starting. Must not know: how the host is reached, what is printed.
+
+use crate::config::{Config, StopMode};
+use crate::environment::Environment;
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, chain};
+use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
+use hostler_engine::executor::wasm::WasmExecutor;
+use hostler_engine::warden::Containment;
+use hostler_engine::{Clock, Engine, Executors, Handle, SlotSizes};
+use hostler_model::Epoch;
+use hostler_plugin::{Compiler, Plugins, Runtime, RuntimeConfig};
+use hostler_store::{LogLimits, Opened, Options, Store};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(crate) struct App {
+    engine: Engine,
+}
+
+/// What differs between a host and a local run.
+pub(crate) struct Place {
+    pub(crate) data: PathBuf,
+    /// Where compiled components are kept.
+    pub(crate) cache: PathBuf,
+}
+
+impl App {
+    pub(crate) async fn start(config: &Config, place: &Place, environment: &Environment) -> Result<Self, Failure> {
+        let clock = Clock::system();
+        let opened = open(config, place.data.clone(), &clock).await?;
+        let program = std::env::current_exe()
+            .map_err(|error| Failure::new(ExitCode::Unavailable, format!("the path of this program is not known: {error}")))?;
+        let runtime = runtime(config, place, &program)?;
+        let (plugins, failed) = Plugins::load(&runtime, config.plugins.clone()).await;
+        for error in &failed {
+            tracing::error!("plugin not loaded: {}", chain(error));
+        }
+        let executors = Executors {
+            process: Arc::new(warden(&place.data, program, opened.epoch).await?),
+            wasm: WasmExecutor::new(runtime.commands(), clock.clone()),
+        };
+        let seen = |name: &String| environment.get(name).map(|value| (name.clone(), value.to_string()));
+        let engine = Engine::start(hostler_engine::Config {
+            opened,
+            plugins,
+            executors,
+            clock,
+            slots: SlotSizes { process: config.limits.process_slots, wasm: config.limits.wasm_slots },
+            host_env: config.environment_allow.iter().filter_map(seen).collect(),
+        });
+        let engine = engine.await.map_err(|error| Failure::new(ExitCode::Unavailable, chain(&error)))?;
+        Ok(Self { engine })
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        self.engine.handle()
+    }
+
+    /// Waits for ever, unless the engine ends by itself: the disk failed for good.
+    pub(crate) async fn failed(handle: &Handle) {
+        let mut events = handle.watch_events();
+        while events.changed().await.is_ok() {}
+    }
+
+    pub(crate) async fn stop(self, config: &Config) -> Result<(), Failure> {
+        let mode = match config.stop.mode {
+            StopMode::Finish => hostler_engine::StopMode::Finish,
+            StopMode::Cancel => hostler_engine::StopMode::Cancel,
+        };
+        self.engine.stop(mode, config.stop.timeout.to_std()).await.map_err(|error| Failure::of(error.kind(), &error))
+    }
+}
+
+async fn open(config: &Config, data: PathBuf, clock: &Clock) -> Result<Opened, Failure> {
+    let mut options = Options::new(clock.wall());
+    options.database_bytes_max = config.limits.database_bytes;
+    options.logs = LogLimits {
+        run_bytes_max: config.limits.log_bytes_per_run,
+        attempt_bytes_max: config.limits.log_bytes_per_attempt,
+        ..LogLimits::default()
+    };
+    let folder = data.clone();
+    let opened = tokio::task::spawn_blocking(move || Store::open(&folder, options)).await;
+    let opened = opened.map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))?;
+    opened.map_err(|error| {
+        let text = format!("the data folder `{}` cannot be used: {}", data.display(), chain(&error));
+        Failure { message: text, ..Failure::of(error.kind(), &error) }.hint("name another folder with --data")
+    })
+}
+
+fn runtime(config: &Config, place: &Place, program: &Path) -> Result<Runtime, Failure> {
+    let compiler = Compiler::Child { program: program.to_path_buf(), args: vec!["compile-component".into()] };
+    let mut settings = RuntimeConfig::new(place.cache.clone(), compiler);
+    settings.component_bytes_max = config.limits.component_bytes;
+    Runtime::new(settings).map_err(|error| Failure::new(ExitCode::Unavailable, chain(&error)))
+}
+
+async fn warden(data: &Path, program: PathBuf, epoch: Epoch) -> Result<ProcessExecutor, Failure> {
+    let scratch = data.join("scripts");
+    let made = std::fs::create_dir_all(&scratch).and_then(|()| private(&scratch));
+    made.map_err(|error| Failure::new(ExitCode::Unavailable, format!("`{}` cannot be made: {error}", scratch.display())))?;
+    let containment = Containment::default();
+    let config = WardenConfig { program, args: vec!["warden".into()], epoch, scratch, containment };
+    ProcessExecutor::start_warden(config)
+        .await
+        .map_err(|error| Failure::new(ExitCode::Unavailable, format!("the warden cannot be started: {}", chain(&error))))
+}
+
+fn private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+}

@@ -1,0 +1,185 @@
+//! The settings of a host, typed. Every key stands in `default.toml` with its meaning and its default.
+//!
+//! Invariants: all problems of all layers are reported together, each with its place; the keys read here and the keys of
+//! `default.toml` are the same (a test holds them together). Must not know: what the engine does with a setting.
+
+mod layers;
+mod reader;
+
+pub(crate) use layers::{DEFAULTS, Entry, Origin, variable_of};
+
+use crate::environment::Environment;
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::print::source::Source;
+use hostler_model::{Duration, Problems};
+use hostler_plugin::PluginSource;
+use hostler_web::Listen;
+use layers::Layers;
+use reader::Reader;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Config {
+    pub(crate) data: PathBuf,
+    pub(crate) listen: Listen,
+    /// Names by which clients may call the host.
+    pub(crate) hosts: Vec<String>,
+    pub(crate) limits: Limits,
+    pub(crate) stop: Stop,
+    pub(crate) environment_allow: Vec<String>,
+    pub(crate) log: Log,
+    pub(crate) plugins: Vec<PluginSource>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Limits {
+    pub(crate) process_slots: usize,
+    pub(crate) wasm_slots: usize,
+    pub(crate) log_bytes_per_attempt: u64,
+    pub(crate) log_bytes_per_run: u64,
+    /// None: as large as the disk allows.
+    pub(crate) database_bytes: Option<u64>,
+    pub(crate) component_bytes: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum StopMode {
+    Finish,
+    Cancel,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Stop {
+    pub(crate) mode: StopMode,
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Log {
+    pub(crate) level: String,
+    pub(crate) format: LogFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What the command line may set; each wins over every other layer.
+#[derive(Clone, Default, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Keep everything in this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<String>,
+    /// Read settings from this file
+    #[arg(long, value_name = "FILE", env = "HOSTLER_CONFIG_FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// The rest of what the command line of `serve` may set.
+#[derive(Clone, Default, Debug, clap::Args)]
+pub(crate) struct ServeOptions {
+    /// Serve the API here; port 0 takes any free port
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Serve plain HTTP on an address that other machines can reach
+    #[arg(long)]
+    pub(crate) insecure_bind: bool,
+    /// Write log lines of this level and above
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    /// Write the log as text or as JSON lines
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+    /// On SIGTERM or Ctrl-C, finish the open runs or cancel them
+    #[arg(long, value_name = "MODE")]
+    pub(crate) stop: Option<String>,
+}
+
+/// The settings in force, with where each came from.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) entries: BTreeMap<String, Entry>,
+    /// The file that was read, where one was.
+    pub(crate) file: Option<PathBuf>,
+}
+
+pub(crate) fn load(options: &Options, serve: &ServeOptions, environment: &Environment) -> Result<Loaded, Failure> {
+    let mut layers = Layers::defaults();
+    let file = find_file(options, environment)?;
+    let source = file.as_ref().map(|(path, text)| Source { name: path.display().to_string(), text: text.clone() });
+    if let Some((_, text)) = &file {
+        layers.file(text);
+    }
+    layers.environment(environment);
+    layers.flag("data.folder", "--data", options.data.as_deref());
+    layers.flag("listen.address", "--listen", serve.listen.as_deref());
+    layers.flag("listen.insecure_bind", "--insecure-bind", serve.insecure_bind.then_some("true"));
+    layers.flag("log.level", "--log-level", serve.log_level.as_deref());
+    layers.flag("log.format", "--log-format", serve.log_format.as_deref());
+    layers.flag("stop.mode", "--stop", serve.stop.as_deref());
+    let folder = file.as_ref().and_then(|(path, _)| path.parent()).map(Path::to_path_buf);
+    let mut reader = Reader::new(layers);
+    let config = read(&mut reader, environment, folder.as_deref());
+    let Layers { entries, problems, .. } = reader.finish();
+    if problems.is_empty() {
+        return Ok(Loaded { config, entries, file: file.map(|(path, _)| path) });
+    }
+    let failure = Failure::invalid("the settings are not valid").problems(Problems(problems));
+    Err(match source {
+        Some(source) => failure.source(source),
+        None => failure,
+    })
+}
+
+/// The file and its text. One that was asked for must be there; the one at the usual place may be missing.
+fn find_file(options: &Options, environment: &Environment) -> Result<Option<(PathBuf, String)>, Failure> {
+    let path = options.config.clone().unwrap_or_else(|| environment.config_file());
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some((path, text))),
+        Err(error) if options.config.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::new(ExitCode::Invalid, format!("settings `{}` cannot be read: {error}", path.display()))
+            .hint("`hostler config init` writes a file with every key")),
+    }
+}
+
+fn read(reader: &mut Reader, environment: &Environment, folder: Option<&Path>) -> Config {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let or = |count: usize, default: usize| if count == 0 { default } else { count };
+    Config {
+        data: match reader.text("data.folder") {
+            folder if folder.is_empty() => environment.data_folder(),
+            folder => std::path::absolute(&folder).unwrap_or_else(|_| folder.into()),
+        },
+        listen: {
+            let is_meant = reader.switch("listen.insecure_bind");
+            reader.listen("listen.address").insecure_bind(is_meant)
+        },
+        hosts: reader.names("listen.hosts"),
+        limits: Limits {
+            process_slots: or(reader.count("limits.process_slots", 100_000), processors * 16),
+            wasm_slots: or(reader.count("limits.wasm_slots", 100_000), processors * 2),
+            log_bytes_per_attempt: reader.size("limits.log_bytes_per_attempt"),
+            log_bytes_per_run: reader.size("limits.log_bytes_per_run"),
+            database_bytes: Some(reader.size("limits.database_bytes")).filter(|bytes| *bytes > 0),
+            component_bytes: reader.size("limits.component_bytes"),
+        },
+        stop: Stop {
+            mode: reader.choice("stop.mode", &[("finish", StopMode::Finish), ("cancel", StopMode::Cancel)]),
+            timeout: reader.span("stop.timeout"),
+        },
+        environment_allow: reader.variables("environment.allow"),
+        log: Log {
+            level: reader.level("log.level"),
+            format: reader.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+        },
+        plugins: reader.plugins(folder),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! The real binary, as a person or a script meets it: temporary home, cleared environment, output and exit status.
+
+mod every;
+mod host;
+mod local;
+mod offline;
+mod serve;
+mod support;
