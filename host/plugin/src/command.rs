@@ -9,6 +9,7 @@ use crate::compile::CompileError;
 use crate::invoke::AbortOnDrop;
 use crate::limiter::{Limiter, Refused};
 use crate::runtime::Runtime;
+use crate::trap;
 use hostler_model::Duration;
 use output::{Pipe, pipes};
 use std::path::{Path, PathBuf};
@@ -56,6 +57,7 @@ pub struct CommandSpec {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum CommandExit {
+    /// WASI 0.2 itself tells only 0 and 1; other codes come from guests that use `exit-with-code`.
     Code(i32),
     Trapped {
         message: String,
@@ -100,7 +102,10 @@ impl WasiView for Guest {
 /// What every command finds: WASI 0.2, with what its own context holds.
 pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    let mut options = wasmtime_wasi::p2::bindings::LinkOptions::default();
+    // WASI 0.2 calls it unstable, but it is the only way to say another code than 0 and 1.
+    options.cli_exit_with_code(true);
+    wasmtime_wasi::p2::add_to_linker_with_options_async(&mut linker, &options)?;
     Ok(linker)
 }
 
@@ -322,7 +327,7 @@ fn ended(error: &wasmtime::Error, refused: Option<Refused>, memory_max: u64) -> 
         Some(Refused::Table { .. }) => {
             CommandExit::Exceeded { limit: format!("table size of {TABLE_ELEMENTS_MAX} elements") }
         }
-        None => CommandExit::Trapped { message: format!("{error:#}") },
+        None => CommandExit::Trapped { message: trap::told(error).unwrap_or_else(|| format!("{error:#}")) },
     }
 }
 
