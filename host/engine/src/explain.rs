@@ -304,7 +304,7 @@ pub(crate) async fn subscription(handle: &Handle, id: SubscriptionId) -> Result<
         (SubscriptionStatus::Paused, _) => "a person paused it; it fires nothing until it is resumed".into(),
         (SubscriptionStatus::Error, _) => row.error.clone().unwrap_or_else(|| "its plugin failed".into()),
         (SubscriptionStatus::Active, _) if row.schedule.ends => "its plugin says that no further instant comes".into(),
-        (SubscriptionStatus::Active, Some(due)) => format!("it fires next in {}", due.since(now)),
+        (SubscriptionStatus::Active, Some(due)) => format!("it fires next in {}", roughly(due.since(now))),
         (SubscriptionStatus::Active, None) => "its plugin is being asked for the next instant".into(),
     };
     let mut details: Vec<String> = fires.iter().rev().map(fire_sentence).collect();

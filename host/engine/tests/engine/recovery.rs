@@ -46,7 +46,10 @@ async fn an_attempt_that_was_under_way_is_lost_and_its_run_goes_on_as_the_task_s
     assert_eq!(back.ended(run.id).await, RunStatus::Failed);
     let states = back.states(&run);
     let of = |name: &str| states.iter().find(|(known, _)| known == name).map(|(_, status)| *status);
-    assert_eq!((of("again"), of("after"), of("join")), (Some(TaskStatus::Success), Some(TaskStatus::Success), Some(TaskStatus::Success)));
+    assert_eq!(
+        (of("again"), of("after"), of("join")),
+        (Some(TaskStatus::Success), Some(TaskStatus::Success), Some(TaskStatus::Success))
+    );
     let lost = back.tasks(&run).into_iter().find(|task| task.status == TaskStatus::Failed).expect("the plain one");
     assert!(matches!(lost.cause, Cause::Exited { exit: Exit::Lost { .. } }), "{lost:?}");
     back.stop().await;
