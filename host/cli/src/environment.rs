@@ -10,6 +10,7 @@ pub(crate) struct Environment {
 
 impl Environment {
     /// Variables that are not UTF-8 are left out: none of ours can be one.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub(crate) fn of_this_process() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))

@@ -174,15 +174,14 @@ impl<'a> Watch<'a> {
             self.view.tasks.push(TaskView::new(task.name.to_string(), Vec::new()));
         }
         let view = &mut self.view.tasks[place];
-        let moved = (view.status, view.attempt) != (task.status.into(), task.attempt);
+        let is_new = (view.status, view.attempt) != (task.status.into(), task.attempt);
         view.status = task.status.into();
         view.attempt = task.attempt;
         view.since = task.started_at.map(|at| at.0);
         view.until = task.ended_at.map(|at| at.0);
         view.note = note;
-        if moved && !self.is_live() {
-            let line = transition(view, self.ctx);
-            self.ctx.printer.talk(&line);
+        if is_new && !self.is_live() {
+            self.ctx.printer.talk(&transition(&self.view.tasks[place], self.ctx));
         }
     }
 
@@ -200,6 +199,7 @@ impl<'a> Watch<'a> {
             Cause::Retrying { exit } => Some(format!("{exit}, will be tried again")),
             Cause::AttemptTimeout => Some("over its time".into()),
             Cause::Unsatisfied { dependency, was } => Some(format!("{} is {was}", name(dependency))),
+            Cause::Broken => Some("applying an event to the run failed, which is a defect of hostler".into()),
             Cause::NoneSatisfied => Some("no dependency can satisfy it".into()),
             Cause::FailFast { failed } => Some(format!("{} failed", name(failed))),
             Cause::Cancelled { reason } => Some(cancelled(reason).into()),
