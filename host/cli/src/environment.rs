@@ -23,10 +23,6 @@ impl Environment {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
     fn folder(&self, variable: &str, below_home: &str) -> PathBuf {
         // The XDG rules say that a relative path is to be ignored.
         let given = self.get(variable).map(Path::new).filter(|path| path.is_absolute());
@@ -63,7 +59,8 @@ mod tests {
     fn folders_follow_the_xdg_rules() {
         let plain = Environment::with(&[("HOME", "/home/ann")]);
         assert_eq!(plain.data_folder(), Path::new("/home/ann/.local/share/hostler"));
-        let set = Environment::with(&[("HOME", "/home/ann"), ("XDG_DATA_HOME", "/srv"), ("XDG_CONFIG_HOME", "relative")]);
+        let set =
+            Environment::with(&[("HOME", "/home/ann"), ("XDG_DATA_HOME", "/srv"), ("XDG_CONFIG_HOME", "relative")]);
         assert_eq!(set.data_folder(), Path::new("/srv/hostler"));
         assert_eq!(set.config_file(), Path::new("/home/ann/.config/hostler/config.toml"));
     }
