@@ -1,7 +1,8 @@
-//! Answers why: why a run or a task waits, was skipped or failed, why a subscription starts nothing, and what to do next.
+//! Answers why: why a run or a task waits, was skipped or failed, why a subscription starts nothing, and what to do
+//! next.
 //!
-//! Everything is read off rows; what is said is true of the moment of the look. Sentences name tasks, codes and limits, and the
-//! commands are as they are typed.
+//! Everything is read off rows; what is said is true of the moment of the look. Sentences name tasks, codes and limits,
+//! and the commands are as they are typed.
 
 use crate::error::Error;
 use crate::handle::{Explanation, Handle};

@@ -7,7 +7,8 @@ use hostler_store::FireStatus;
 use serde_json::json;
 use std::time::Duration as Wait;
 
-/// The data folder as a power cut would leave it, while the host that owns it lives on: only a copy can be opened twice.
+/// The data folder as a power cut would leave it, while the host that owns it lives on: only a copy can be opened
+/// twice.
 fn copy(from: &std::path::Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().expect("temp dir");
     let status = std::process::Command::new("cp").arg("-a").arg(from.join(".")).arg(to.path()).status();
