@@ -4,8 +4,8 @@ use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::wasm::WasmExecutor;
 use hostler_engine::warden::Containment;
 use hostler_engine::{
-    Clock, Config, Engine, Error, Executors, Handle, Manual, Policy, Register, RunStarted, SlotSizes, StartRun, StopMode,
-    Subscribe,
+    Clock, Config, Engine, Error, Executors, Handle, Manual, Policy, Register, RunStarted, SlotSizes, StartRun,
+    StopMode, Subscribe,
 };
 use hostler_model::schedule::{CatchUp, Overlap};
 use hostler_model::{Actor, Duration, RunId, RunStatus, Slug, SubscriptionId, TaskStatus, Timestamp};
@@ -49,10 +49,8 @@ impl Host {
             containment: Containment::default(),
         };
         let process = ProcessExecutor::start_warden(warden).await.expect("the warden starts");
-        let executors = Executors {
-            process: Arc::new(process),
-            wasm: WasmExecutor::new(runtime.commands(), clock.clone()),
-        };
+        let executors =
+            Executors { process: Arc::new(process), wasm: WasmExecutor::new(runtime.commands(), clock.clone()) };
         let host_env = vec![("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())];
         let slots = SlotSizes { process: 16, wasm: 2 };
         let engine = Engine::start(Config { opened, plugins, executors, clock, slots, host_env }).await;

@@ -7,7 +7,8 @@ use hostler_store::FireStatus;
 use serde_json::json;
 use std::time::Duration as Wait;
 
-/// The data folder as a power cut would leave it, while the host that owns it lives on: only a copy can be opened twice.
+/// The data folder as a power cut would leave it, while the host that owns it lives on: only a copy can be opened
+/// twice.
 fn copy(from: &std::path::Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().expect("temp dir");
     let status = std::process::Command::new("cp").arg("-a").arg(from.join(".")).arg(to.path()).status();
@@ -46,7 +47,10 @@ async fn an_attempt_that_was_under_way_is_lost_and_its_run_goes_on_as_the_task_s
     assert_eq!(back.ended(run.id).await, RunStatus::Failed);
     let states = back.states(&run);
     let of = |name: &str| states.iter().find(|(known, _)| known == name).map(|(_, status)| *status);
-    assert_eq!((of("again"), of("after"), of("join")), (Some(TaskStatus::Success), Some(TaskStatus::Success), Some(TaskStatus::Success)));
+    assert_eq!(
+        (of("again"), of("after"), of("join")),
+        (Some(TaskStatus::Success), Some(TaskStatus::Success), Some(TaskStatus::Success))
+    );
     let lost = back.tasks(&run).into_iter().find(|task| task.status == TaskStatus::Failed).expect("the plain one");
     assert!(matches!(lost.cause, Cause::Exited { exit: Exit::Lost { .. } }), "{lost:?}");
     back.stop().await;
