@@ -27,6 +27,7 @@ pub use api::{openapi, router};
 pub use auth::{FirstTokenError, first_token};
 pub use client::{Client, ClientError, Follow};
 pub use error::Error;
+pub use guard::Hosts;
 pub use listen::{Listen, ListenError};
 pub use serve::{ServeError, Server, bind};
 pub use state::{Options, Web};
