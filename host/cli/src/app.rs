@@ -32,8 +32,9 @@ impl App {
     pub(crate) async fn start(config: &Config, place: &Place, environment: &Environment) -> Result<Self, Failure> {
         let clock = Clock::system();
         let opened = open(config, place.data.clone(), &clock).await?;
-        let program = std::env::current_exe()
-            .map_err(|error| Failure::new(ExitCode::Unavailable, format!("the path of this program is not known: {error}")))?;
+        let program = std::env::current_exe().map_err(|error| {
+            Failure::new(ExitCode::Unavailable, format!("the path of this program is not known: {error}"))
+        })?;
         let runtime = runtime(config, place, &program)?;
         let (plugins, failed) = Plugins::load(&runtime, config.plugins.clone()).await;
         for error in &failed {
@@ -102,12 +103,14 @@ fn runtime(config: &Config, place: &Place, program: &Path) -> Result<Runtime, Fa
 async fn warden(data: &Path, program: PathBuf, epoch: Epoch) -> Result<ProcessExecutor, Failure> {
     let scratch = data.join("scripts");
     let made = std::fs::create_dir_all(&scratch).and_then(|()| private(&scratch));
-    made.map_err(|error| Failure::new(ExitCode::Unavailable, format!("`{}` cannot be made: {error}", scratch.display())))?;
+    made.map_err(|error| {
+        Failure::new(ExitCode::Unavailable, format!("`{}` cannot be made: {error}", scratch.display()))
+    })?;
     let containment = Containment::default();
     let config = WardenConfig { program, args: vec!["warden".into()], epoch, scratch, containment };
-    ProcessExecutor::start_warden(config)
-        .await
-        .map_err(|error| Failure::new(ExitCode::Unavailable, format!("the warden cannot be started: {}", chain(&error))))
+    ProcessExecutor::start_warden(config).await.map_err(|error| {
+        Failure::new(ExitCode::Unavailable, format!("the warden cannot be started: {}", chain(&error)))
+    })
 }
 
 fn private(folder: &Path) -> std::io::Result<()> {

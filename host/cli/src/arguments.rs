@@ -12,14 +12,20 @@ use std::path::PathBuf;
 /// `hostler serve` starts a host; every other command talks to a running one, except `local run`, `validate`, `config`
 /// and `completion`, which need none.
 #[derive(clap::Parser, Debug)]
-#[command(name = "hostler", version, max_term_width = 110, arg_required_else_help = true, after_help = "Examples:
+#[command(
+    name = "hostler",
+    version,
+    max_term_width = 110,
+    arg_required_else_help = true,
+    after_help = "Examples:
   hostler serve                                        start a host on this machine
   hostler up pipeline.json                             register a pipeline
   hostler run start hello --param who=world --watch    run it and watch
   hostler every 5m -- ./backup.sh                      run a command every five minutes
 
 Exit codes: 0 done, 1 run failed, 2 invalid, 3 run cancelled, 4 run timed out, 5 host unreachable, 6 not found,
-7 conflict, 8 denied, 9 unavailable, 70 defect, 130 interrupted. `hostler reference exit-codes` says more.")]
+7 conflict, 8 denied, 9 unavailable, 70 defect, 130 interrupted. `hostler reference exit-codes` says more."
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     global: Global,

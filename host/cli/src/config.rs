@@ -142,8 +142,10 @@ fn find_file(options: &Options, environment: &Environment) -> Result<Option<(Pat
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(Some((path, text))),
         Err(error) if options.config.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::new(ExitCode::Invalid, format!("settings `{}` cannot be read: {error}", path.display()))
-            .hint("`hostler config init` writes a file with every key")),
+        Err(error) => {
+            Err(Failure::new(ExitCode::Invalid, format!("settings `{}` cannot be read: {error}", path.display()))
+                .hint("`hostler config init` writes a file with every key"))
+        }
     }
 }
 

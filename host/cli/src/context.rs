@@ -34,7 +34,8 @@ impl Context {
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         let Reach { url, token_file } = self.reach.clone();
         let data = || {
-            config::load(&Options::default(), &ServeOptions::default(), &self.environment).map(|loaded| loaded.config.data)
+            config::load(&Options::default(), &ServeOptions::default(), &self.environment)
+                .map(|loaded| loaded.config.data)
         };
         let url = match url {
             Some(url) => url,
@@ -51,7 +52,9 @@ impl Context {
     /// Runs what only asks and waits on this thread.
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(|error| Failure::new(ExitCode::Unavailable, format!("no event loop can be made: {error}")))?.block_on(work)
+        runtime
+            .map_err(|error| Failure::new(ExitCode::Unavailable, format!("no event loop can be made: {error}")))?
+            .block_on(work)
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) struct Environment {
 
 impl Environment {
     /// Variables that are not UTF-8 are left out: none of ours can be one.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub(crate) fn of_this_process() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -20,10 +21,6 @@ impl Environment {
     /// The value of a variable that is set and not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     fn folder(&self, variable: &str, below_home: &str) -> PathBuf {
@@ -62,7 +59,8 @@ mod tests {
     fn folders_follow_the_xdg_rules() {
         let plain = Environment::with(&[("HOME", "/home/ann")]);
         assert_eq!(plain.data_folder(), Path::new("/home/ann/.local/share/hostler"));
-        let set = Environment::with(&[("HOME", "/home/ann"), ("XDG_DATA_HOME", "/srv"), ("XDG_CONFIG_HOME", "relative")]);
+        let set =
+            Environment::with(&[("HOME", "/home/ann"), ("XDG_DATA_HOME", "/srv"), ("XDG_CONFIG_HOME", "relative")]);
         assert_eq!(set.data_folder(), Path::new("/srv/hostler"));
         assert_eq!(set.config_file(), Path::new("/home/ann/.config/hostler/config.toml"));
     }

@@ -64,7 +64,9 @@ impl ExitCode {
             Self::NotFound => "the pipeline, run, subscription or plugin does not exist",
             Self::Conflict => "the thing is in a state in which this cannot be done; nothing was changed",
             Self::Denied => "the token is missing, unknown or may not do this",
-            Self::Unavailable => "the host is busy or stopping, or a port, folder or disk cannot be used; try again later",
+            Self::Unavailable => {
+                "the host is busy or stopping, or a port, folder or disk cannot be used; try again later"
+            }
             Self::Internal => "a defect of hostler; please report it",
             Self::Interrupted => "ended by a signal before it was done; a run that was watched goes on",
         }

@@ -25,7 +25,12 @@ impl LogLines {
     pub(crate) fn push(&mut self, record: &LogRecord, bytes: &[u8]) -> Vec<LogLine> {
         let key = (record.task.to_string(), record.attempt, place(record.stream));
         let (_, open) = self.open.entry(key).or_insert_with(|| (record.stream, Vec::new()));
-        let line = |bytes: Vec<u8>| LogLine { task: record.task.to_string(), attempt: record.attempt, stream: record.stream, bytes };
+        let line = |bytes: Vec<u8>| LogLine {
+            task: record.task.to_string(),
+            attempt: record.attempt,
+            stream: record.stream,
+            bytes,
+        };
         let mut lines = Vec::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             open.extend_from_slice(piece);
@@ -80,6 +85,10 @@ mod tests {
     fn a_line_without_end_is_given_out_in_parts() {
         let mut lines = LogLines::default();
         let parts = lines.push(&record(LogStream::Stdout), &vec![b'x'; LINE_BYTES_MAX + 1]);
-        assert_eq!(parts.iter().map(|line| line.bytes.len()).sum::<usize>() + lines.finish().iter().map(|line| line.bytes.len()).sum::<usize>(), LINE_BYTES_MAX + 1);
+        assert_eq!(
+            parts.iter().map(|line| line.bytes.len()).sum::<usize>()
+                + lines.finish().iter().map(|line| line.bytes.len()).sum::<usize>(),
+            LINE_BYTES_MAX + 1
+        );
     }
 }

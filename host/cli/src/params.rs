@@ -19,7 +19,9 @@ impl std::str::FromStr for Param {
             return Err("write NAME=TEXT, or NAME:=JSON for a number, a switch, a list or an object".into());
         };
         let (name, value) = match name.strip_suffix(':') {
-            Some(name) => (name, serde_json::from_str(value).map_err(|error| format!("`{value}` is not JSON: {error}"))?),
+            Some(name) => {
+                (name, serde_json::from_str(value).map_err(|error| format!("`{value}` is not JSON: {error}"))?)
+            }
             None => (name, Value::from(value)),
         };
         if name.is_empty() {

@@ -97,14 +97,16 @@ impl Printer {
 
     /// A result for a program: one JSON document.
     pub(crate) fn json<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
-        let mut text = serde_json::to_vec_pretty(value).map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))?;
+        let mut text =
+            serde_json::to_vec_pretty(value).map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))?;
         text.push(b'\n');
         self.bytes(&text)
     }
 
     /// One of many results for a program: one JSON document in one line.
     pub(crate) fn json_line<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
-        let mut text = serde_json::to_vec(value).map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))?;
+        let mut text =
+            serde_json::to_vec(value).map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))?;
         text.push(b'\n');
         self.bytes(&text)
     }
@@ -116,7 +118,9 @@ impl Printer {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
                 std::process::exit(i32::from(ExitCode::Success.number()))
             }
-            Err(error) => Err(Failure::new(ExitCode::Unavailable, format!("standard output cannot be written: {error}"))),
+            Err(error) => {
+                Err(Failure::new(ExitCode::Unavailable, format!("standard output cannot be written: {error}")))
+            }
             Ok(()) => Ok(()),
         }
     }

@@ -80,7 +80,13 @@ pub(crate) fn head(view: &RunView, now: Timestamp, paint: Paint) -> String {
     let elapsed = elapsed(view.since, view.until, now).map(|span| format!("  {span}")).unwrap_or_default();
     let counted = format!("{}/{} tasks", view.done, view.total);
     let word = view.status.as_str();
-    format!("{} {}  {word}  {}{}", glyph::run(view.status, paint), paint.strong(&view.title), paint.faint(&counted), paint.faint(&elapsed))
+    format!(
+        "{} {}  {word}  {}{}",
+        glyph::run(view.status, paint),
+        paint.strong(&view.title),
+        paint.faint(&counted),
+        paint.faint(&elapsed)
+    )
 }
 
 fn elapsed(since: Option<Timestamp>, until: Option<Timestamp>, now: Timestamp) -> Option<String> {
@@ -150,9 +156,9 @@ fn collapsed(view: &RunView, now: Timestamp, paint: Paint, room: usize, lines: &
     let failed = view.tasks.iter().filter(|task| task.status == TaskStatus::Failed);
     let room = room.saturating_sub(1);
     let shown: Vec<&TaskView> = active.chain(failed).take(room).collect();
+    let is_room = shown.len() * 2 <= room;
     for task in &shown {
         lines.push(task_line(task, now, paint));
-        let is_room = lines.len() < room;
         lines.extend(task.shown().last().filter(|_| is_room).map(|line| tail_line("", line, paint)));
     }
     let rest = |status| {
@@ -210,7 +216,8 @@ mod tests {
         left.wrote("second line".into());
         let mut right = task("right", TaskStatus::Skipped, &[0]);
         right.note = Some("start failed".into());
-        let tasks = vec![task("start", TaskStatus::Success, &[]), left, right, task("join", TaskStatus::Pending, &[1, 2])];
+        let tasks =
+            vec![task("start", TaskStatus::Success, &[]), left, right, task("join", TaskStatus::Pending, &[1, 2])];
         insta::assert_snapshot!(picture(&view(tasks), (60, 24)), @r"
         ▶ hello/3  running  2/4 tasks  4.2s
         ✓ start
@@ -239,7 +246,8 @@ mod tests {
     #[test]
     fn a_frame_never_has_more_rows_than_the_terminal() {
         for rows in 3..12 {
-            let mut tasks: Vec<TaskView> = (0..20).map(|at| task(&format!("t{at}"), TaskStatus::Running, &[])).collect();
+            let mut tasks: Vec<TaskView> =
+                (0..20).map(|at| task(&format!("t{at}"), TaskStatus::Running, &[])).collect();
             tasks.iter_mut().for_each(|task| task.wrote("line".into()));
             assert!(render(&view(tasks), Timestamp(0), (10, rows), Paint::PLAIN).len() < rows);
         }

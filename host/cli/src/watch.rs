@@ -48,13 +48,20 @@ struct Watch<'a> {
 }
 
 /// Watches until the run is over; the exit code is its outcome.
-pub(crate) async fn watch(ctx: &Context, client: &Client, detail: RunDetail, watched: Watched) -> Result<ExitCode, Failure> {
+pub(crate) async fn watch(
+    ctx: &Context,
+    client: &Client,
+    detail: RunDetail,
+    watched: Watched,
+) -> Result<ExitCode, Failure> {
     let mut watch = Watch::new(ctx, client, detail, watched).await?;
     if ctx.printer.json {
         watch.print_events().await?;
     } else if !watch.follow().await? {
         let name = run_name::short(&watch.detail.run);
-        ctx.printer.talk(&format!("the run goes on; watch it with `hostler run watch {name}`, end it with `hostler run cancel {name}`"));
+        ctx.printer.talk(&format!(
+            "the run goes on; watch it with `hostler run watch {name}`, end it with `hostler run cancel {name}`"
+        ));
         return Ok(ExitCode::Interrupted);
     }
     watch.finish()
@@ -148,7 +155,8 @@ impl<'a> Watch<'a> {
         self.view.status = run.status.into();
         self.view.since = run.started_at.or(Some(run.created_at)).map(|at| at.0);
         self.view.until = run.ended_at.map(|at| at.0);
-        (self.view.total, self.view.done) = (counts.total, counts.success + counts.failed + counts.skipped + counts.cancelled);
+        (self.view.total, self.view.done) =
+            (counts.total, counts.success + counts.failed + counts.skipped + counts.cancelled);
         let statuses: &[Option<TaskStatus>] = if counts.total <= LISTED_MAX {
             &[None]
         } else {
@@ -174,15 +182,14 @@ impl<'a> Watch<'a> {
             self.view.tasks.push(TaskView::new(task.name.to_string(), Vec::new()));
         }
         let view = &mut self.view.tasks[place];
-        let moved = (view.status, view.attempt) != (task.status.into(), task.attempt);
+        let is_new = (view.status, view.attempt) != (task.status.into(), task.attempt);
         view.status = task.status.into();
         view.attempt = task.attempt;
         view.since = task.started_at.map(|at| at.0);
         view.until = task.ended_at.map(|at| at.0);
         view.note = note;
-        if moved && !self.is_live() {
-            let line = transition(view, self.ctx);
-            self.ctx.printer.talk(&line);
+        if is_new && !self.is_live() {
+            self.ctx.printer.talk(&transition(&self.view.tasks[place], self.ctx));
         }
     }
 
@@ -200,6 +207,7 @@ impl<'a> Watch<'a> {
             Cause::Retrying { exit } => Some(format!("{exit}, will be tried again")),
             Cause::AttemptTimeout => Some("over its time".into()),
             Cause::Unsatisfied { dependency, was } => Some(format!("{} is {was}", name(dependency))),
+            Cause::Broken => Some("applying an event to the run failed, which is a defect of hostler".into()),
             Cause::NoneSatisfied => Some("no dependency can satisfy it".into()),
             Cause::FailFast { failed } => Some(format!("{} failed", name(failed))),
             Cause::Cancelled { reason } => Some(cancelled(reason).into()),
@@ -271,17 +279,26 @@ impl<'a> Watch<'a> {
             let frame = tree::render(&self.view, now, terminal::size(), printer.err);
             self.screen.draw_now(&frame[1..]);
         }
-        let failed: Vec<&TaskView> = self.view.tasks.iter().filter(|task| task.status == TaskStatus::Failed).collect();
-        for task in failed.iter().take(3) {
+        if outcome != Outcome::Success {
+            self.tell_failures();
+        }
+        printer.result(&format!("{}\n", tree::head(&self.view, now, printer.out)))?;
+        Ok(outcome.into())
+    }
+}
+
+impl Watch<'_> {
+    /// The first tasks that failed, with the last they wrote.
+    fn tell_failures(&self) {
+        let printer = &self.ctx.printer;
+        for task in self.view.tasks.iter().filter(|task| task.status == TaskStatus::Failed).take(3) {
             let note = task.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
             printer.talk(&format!("{} {}{note}", glyph::task(task.status, printer.err), task.name));
             task.tail.iter().for_each(|line| printer.talk(&format!("  {}", printer.err.faint(&format!("│ {line}")))));
         }
-        if outcome != Outcome::Success && self.watched == Watched::Host {
+        if self.watched == Watched::Host {
             printer.advise(&format!("why: hostler run explain {}", self.view.title));
         }
-        printer.result(&format!("{}\n", tree::head(&self.view, now, printer.out)))?;
-        Ok(outcome.into())
     }
 }
 

@@ -1,8 +1,9 @@
-//! The life of one attempt at the edge: make its folder, resolve its environment, start it, keep its output, and tell the
-//! dispatcher how it ended.
+//! The life of one attempt at the edge: make its folder, resolve its environment, start it, keep its output, and tell
+//! the dispatcher how it ended.
 //!
-//! Invariants: exactly one end is told for each attempt that was begun, also when this code fails; the log is synced before the
-//! end is told; nothing is left of the attempt's own folder. Must not know: states, retries, what an exit means.
+//! Invariants: exactly one end is told for each attempt that was begun, also when this code fails; the log is synced
+//! before the end is told; nothing is left of the attempt's own folder. Must not know: states, retries, what an exit
+//! means.
 
 use crate::clock::Clock;
 use crate::executor::{Report, Stream};

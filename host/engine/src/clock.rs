@@ -1,6 +1,7 @@
 //! Time as the engine sees it: a wall clock for schedules and a steady one for runs.
 //!
-//! Invariants: the steady clock never goes back and does not jump when somebody sets the wall clock; both say milliseconds since
+//! Invariants: the steady clock never goes back and does not jump when somebody sets the wall clock; both say
+//! milliseconds since
 //! 1970. The manual clock stands still until a test moves it, and pokes whoever waits when it does.
 
 use hostler_model::{Duration, Timestamp};

@@ -1,5 +1,5 @@
-//! A change that somebody asked for: a function over the core and the open transaction, and the answer to give once it is
-//! committed.
+//! A change that somebody asked for: a function over the core and the open transaction, and the answer to give once it
+//! is committed.
 
 use crate::core::Core;
 use crate::error::Error;

@@ -1,8 +1,8 @@
 //! What the dispatcher knows in memory, and how one event becomes rows and actions inside the open transaction.
 //!
-//! Invariants: memory is never ahead of the rows once a batch is over: a run whose event failed to be written is forgotten and
-//! read again; an event that panics ends its run and nothing else; actions are only collected here and carried out after the
-//! commit. Must not know: channels to the outside, executors, HTTP.
+//! Invariants: memory is never ahead of the rows once a batch is over: a run whose event failed to be written is
+//! forgotten and read again; an event that panics ends its run and nothing else; actions are only collected here and
+//! carried out after the commit. Must not know: channels to the outside, executors, HTTP.
 
 use crate::command::Answer;
 use crate::definitions::Definitions;

@@ -1,9 +1,10 @@
-//! The one loop that changes state: takes what waits, applies it in one transaction, commits once, then acts and answers.
+//! The one loop that changes state: takes what waits, applies it in one transaction, commits once, then acts and
+//! answers.
 //!
-//! Order of a turn: requests, then reports, then timers and due subscriptions, then what is left over from large runs, then
-//! whoever waits for a slot; a batch ends at `CHANGES_MAX` changes or after `BATCH_TIME`. Nothing is performed and nobody is
-//! answered before the commit. When a commit fails, requests are answered so, reports are kept and tried again, and memory is
-//! read back from the rows; a disk that fails for good ends the loop with the reason.
+//! Order of a turn: requests, then reports, then timers and due subscriptions, then what is left over from large runs,
+//! then whoever waits for a slot; a batch ends at `CHANGES_MAX` changes or after `BATCH_TIME`. Nothing is performed and
+//! nobody is answered before the commit. When a commit fails, requests are answered so, reports are kept and tried
+//! again, and memory is read back from the rows; a disk that fails for good ends the loop with the reason.
 //! Runs on a thread of its own; never waits for anything but the inbox and the disk.
 
 use crate::attempt::Attempts;
@@ -239,7 +240,7 @@ impl Dispatcher {
 
 /// An error that may pass, such as a disk that is full now.
 fn is_passing(error: &hostler_store::Error) -> bool {
-    matches!(error.kind(), Kind::Unavailable | Kind::Busy)
+    matches!(error.kind(), Kind::Unavailable | Kind::Busy) && !error.is_fatal()
 }
 
 fn tell(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, told: Told) {

@@ -1,8 +1,8 @@
 //! Puts the engine together, brings open runs back, and takes it down again.
 //!
-//! Order of a start: open rows are read, attempts of earlier epochs are asked for, what is gone is told as lost, then the
-//! dispatcher runs and requests are taken. Order of a stop: requests are refused, attempts end as the mode says, the dispatcher's
-//! thread is joined, the warden is closed.
+//! Order of a start: open rows are read, attempts of earlier epochs are asked for, what is gone is told as lost, then
+//! the dispatcher runs and requests are taken. Order of a stop: requests are refused, attempts end as the mode says,
+//! the dispatcher's thread is joined, the warden is closed.
 
 use crate::attempt::{Attempts, Parts};
 use crate::clock::Clock;

@@ -1,8 +1,8 @@
 //! The attempt protocol that all executors speak, near or far: start (create-or-adopt), reports, stop, kill, recover.
 //!
 //! Invariants: an executor refuses an epoch lower than the highest it has seen; for one attempt it sends any number of
-//! `Started` and `Output` reports and then exactly one `Exit`, after which nothing follows and nothing of the attempt is left.
-//! Must not know: runs, tasks' dependencies, rows, what an exit means.
+//! `Started` and `Output` reports and then exactly one `Exit`, after which nothing follows and nothing of the attempt
+//! is left. Must not know: runs, tasks' dependencies, rows, what an exit means.
 
 mod link;
 pub mod process;
@@ -70,8 +70,8 @@ pub enum Recovered {
     Gone { reason: String },
 }
 
-/// One way to run attempts. All methods answer at once or within a bounded time; what happens to an attempt later comes as
-/// a report.
+/// One way to run attempts. All methods answer at once or within a bounded time; what happens to an attempt later comes
+/// as a report.
 pub trait Executor: Send + Sync + 'static {
     /// Starts the attempt. Where it was started before and still runs, nothing happens and `reports` is dropped: its
     /// reports go on to the first sender. Errors come as `Report::Exit(NotStarted)`.

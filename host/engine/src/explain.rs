@@ -1,7 +1,8 @@
-//! Answers why: why a run or a task waits, was skipped or failed, why a subscription starts nothing, and what to do next.
+//! Answers why: why a run or a task waits, was skipped or failed, why a subscription starts nothing, and what to do
+//! next.
 //!
-//! Everything is read off rows; what is said is true of the moment of the look. Sentences name tasks, codes and limits, and the
-//! commands are as they are typed.
+//! Everything is read off rows; what is said is true of the moment of the look. Sentences name tasks, codes and limits,
+//! and the commands are as they are typed.
 
 use crate::error::Error;
 use crate::handle::{Explanation, Handle};
@@ -131,7 +132,8 @@ fn run_because(seen: &Seen) -> String {
     let cancelled_by = seen.row.cancelled_by.as_ref().map(|actor| format!(" by {actor}")).unwrap_or_default();
     match seen.row.status {
         RunStatus::Queued if seen.earlier > 0 => {
-            format!("it waits for {} earlier runs of its subscription, whose overlap lets only one go on", seen.earlier)
+            let earlier = counted(seen.earlier as u64, "earlier run");
+            format!("it waits for {earlier} of its subscription, whose overlap lets only one go on")
         }
         RunStatus::Queued => "it begins with the next commit".into(),
         RunStatus::Running => running_because(seen),
@@ -226,7 +228,7 @@ fn task_because(seen: &Seen, task: TaskIndex) -> String {
     let Some(detail) = seen.tasks.get(&task) else { return pending_because(seen, task) };
     match (&detail.cause, detail.status) {
         (Cause::Retrying { exit }, TaskStatus::Backoff) => {
-            let wait = detail.due.map_or(Duration::ZERO, |due| due.since(seen.now));
+            let wait = roughly(detail.due.map_or(Duration::ZERO, |due| due.since(seen.now)));
             format!(
                 "attempt {} of {} ended with {exit}; the next begins in {wait}",
                 detail.attempt, spec.retry.attempts
@@ -304,12 +306,12 @@ pub(crate) async fn subscription(handle: &Handle, id: SubscriptionId) -> Result<
         (SubscriptionStatus::Paused, _) => "a person paused it; it fires nothing until it is resumed".into(),
         (SubscriptionStatus::Error, _) => row.error.clone().unwrap_or_else(|| "its plugin failed".into()),
         (SubscriptionStatus::Active, _) if row.schedule.ends => "its plugin says that no further instant comes".into(),
-        (SubscriptionStatus::Active, Some(due)) => format!("it fires next in {}", due.since(now)),
+        (SubscriptionStatus::Active, Some(due)) => format!("it fires next in {}", roughly(due.since(now))),
         (SubscriptionStatus::Active, None) => "its plugin is being asked for the next instant".into(),
     };
     let mut details: Vec<String> = fires.iter().rev().map(fire_sentence).collect();
     if open > 0 {
-        details.push(format!("{open} of its runs are open; overlap is `{}`", row.policy.overlap));
+        details.push(format!("{} of it open; overlap is `{}`", counted(open as u64, "run"), row.policy.overlap));
     }
     details.extend(row.note.map(|note| format!("its plugin said last: {note}")));
     let called = format!("{}/{}", row.pipeline_id, row.label);
@@ -325,7 +327,9 @@ fn fire_sentence(fire: &hostler_store::FireRow) -> String {
     let note = fire.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
     match (fire.decision, fire.status) {
         (FireDecision::Start, FireStatus::Open) => format!("{at}: its plugin is being woken{note}"),
-        (FireDecision::Start, FireStatus::Done) => format!("{at}: started {} runs{note}", fire.runs),
+        (FireDecision::Start, FireStatus::Done) => {
+            format!("{at}: started {}{note}", counted(u64::from(fire.runs), "run"))
+        }
         (FireDecision::Start, FireStatus::Failed) => format!("{at}: failed{note}"),
         (FireDecision::Skip, _) => format!("{at}: skipped{note}"),
         (FireDecision::Missed, _) => format!("{at}: missed{note}"),
@@ -334,4 +338,16 @@ fn fire_sentence(fire: &hostler_store::FireRow) -> String {
 
 fn utc(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+}
+
+/// As exact as a person wants it.
+fn roughly(span: Duration) -> Duration {
+    let ms = span.as_millis();
+    let step = if ms < 10_000 { 100 } else { 1_000 };
+    Duration::from_millis(ms / step * step)
+}
+
+/// `1 run`, `2 runs`
+fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

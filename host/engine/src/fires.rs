@@ -1,9 +1,10 @@
 //! Subscriptions in time: which instants are due, what is decided about each, and what becomes of a plugin's answer.
 //!
-//! Order of a fire: its row and the mark are committed, then the plugin is woken, then its runs, its memory and the fire's
-//! result are committed together; then the plugin is asked for the next instant. A crash between two of these is made good
-//! from the rows: an open fire is woken again, and a subscription without a next instant is asked for it.
-//! Invariant: an instant is decided once, whatever the wall clock does, because a fire at or behind the mark is refused.
+//! Order of a fire: its row and the mark are committed, then the plugin is woken, then its runs, its memory and the
+//! fire's result are committed together; then the plugin is asked for the next instant. A crash between two of these is
+//! made good from the rows: an open fire is woken again, and a subscription without a next instant is asked for it.
+//! Invariant: an instant is decided once, whatever the wall clock does, because a fire at or behind the mark is
+//! refused.
 
 use crate::core::{After, Core};
 use crate::triggers::{Answer, Ask, Call, Found, Why};
@@ -388,7 +389,8 @@ fn told(why: &Why) -> String {
     }
 }
 
-/// What to ask about a subscription that has no next instant: after a crash between a fire and its answer, or after a pause.
+/// What to ask about a subscription that has no next instant: after a crash between a fire and its answer, or after a
+/// pause.
 pub(crate) fn first_ask(row: &SubscriptionRow, now: Timestamp) -> Ask {
     let after = row.mark_at;
     match policy(row).catch_up {

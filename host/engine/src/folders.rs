@@ -1,7 +1,7 @@
 //! The folders of runs and attempts below the data folder, made from our own ids only.
 //!
-//! `work/RUN/` holds everything of a run; in it `TASK-ITEM-ATTEMPT/workspace` and `…/out` for each attempt, or `shared/` where the
-//! tasks of the run share one workspace. All are private to the host's user (mode 0700).
+//! `work/RUN/` holds everything of a run; in it `TASK-ITEM-ATTEMPT/workspace` and `…/out` for each attempt, or
+//! `shared/` where the tasks of the run share one workspace. All are private to the host's user (mode 0700).
 
 use hostler_model::spec::Workspace;
 use hostler_model::{AttemptId, RunKey};

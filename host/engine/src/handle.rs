@@ -1,7 +1,7 @@
 //! The face of the engine for whoever changes state: `web`, and `cli` for local runs. Reads go to the store.
 //!
-//! Invariants: an `Ok` means committed; a dropped future changes nothing that was not already on its way; each error says
-//! what happened, to what, and what to do. Must not know: HTTP, arguments, printing.
+//! Invariants: an `Ok` means committed; a dropped future changes nothing that was not already on its way; each error
+//! says what happened, to what, and what to do. Must not know: HTTP, arguments, printing.
 
 use crate::attempt::Attempts;
 use crate::clock::Clock;
@@ -266,8 +266,8 @@ impl Handle {
         self.parts.events.clone()
     }
 
-    /// Rises with each byte written to the run's log, and changes once more when the run is over; the value is the end of the
-    /// file as far as it is known.
+    /// Rises with each byte written to the run's log, and changes once more when the run is over; the value is the end
+    /// of the file as far as it is known.
     pub fn watch_log(&self, run: RunKey) -> watch::Receiver<u64> {
         self.parts.hub.watch(run)
     }

@@ -1,7 +1,8 @@
 //! What waits for the dispatcher: requests in one lane, reports of attempts and of plugin calls in another.
 //!
-//! Invariants: requests are bounded, and refused when the lane is full; reports are not refused, since each belongs to an
-//! attempt or call that the dispatcher itself began, so that their number is bounded by the slots. Order is kept within a lane.
+//! Invariants: requests are bounded, and refused when the lane is full; reports are not refused, since each belongs to
+//! an attempt or call that the dispatcher itself began, so that their number is bounded by the slots. Order is kept
+//! within a lane.
 
 use crate::command::Command;
 use crate::error::Error;

@@ -1,7 +1,7 @@
 //! The one place that changes state: takes events in order, commits, then acts.
 //!
-//! Invariants: only the dispatcher opens write transactions; nothing is performed and nobody is answered before the commit;
-//! every report is fenced by epoch and attempt. Must not know: routes, pages, the command line, SQL text.
+//! Invariants: only the dispatcher opens write transactions; nothing is performed and nobody is answered before the
+//! commit; every report is fenced by epoch and attempt. Must not know: routes, pages, the command line, SQL text.
 
 mod attempt;
 mod clock;

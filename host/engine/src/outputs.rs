@@ -1,7 +1,8 @@
 //! The outputs file of an attempt (`$HOSTLER_OUTPUT`): read when it ends, checked, and kept as one JSON object.
 //!
-//! Two forms: a JSON object, or lines of `key=value`. Keys are 1 to 64 of `A-Z a-z 0-9 _ - .`. Values of a JSON object may be any
-//! JSON; those of lines are strings. Bytes that are not UTF-8 and anything over the limit are errors, not cut.
+//! Two forms: a JSON object, or lines of `key=value`. Keys are 1 to 64 of `A-Z a-z 0-9 _ - .`. Values of a JSON object
+//! may be any JSON; those of lines are strings. Bytes that are not UTF-8 and anything over the limit are errors, not
+//! cut.
 
 use serde_json::{Map, Value};
 use std::fs::File;

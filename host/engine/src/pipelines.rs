@@ -13,7 +13,8 @@ pub(crate) struct Checked {
     pub(crate) digest: String,
 }
 
-/// Problems carry the places of the text that was given; what is stored, and what tasks are counted by, is the canonical form.
+/// Problems carry the places of the text that was given; what is stored, and what tasks are counted by, is the
+/// canonical form.
 pub(crate) fn check(text: &str) -> Result<Checked, Problems> {
     Pipeline::parse(text)?;
     let canonical = document::canonical(&serde_json::from_str(text).unwrap_or_default());

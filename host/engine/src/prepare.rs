@@ -71,7 +71,8 @@ fn said(run: &RunFacts, id: AttemptId, task: &Task, folder: &AttemptFolder, what
         ("HOSTLER_PIPELINE".to_owned(), run.pipeline.id.to_string()),
         ("HOSTLER_TASK".to_owned(), task.name.to_string()),
         ("HOSTLER_ATTEMPT".to_owned(), id.attempt.to_string()),
-        // Stays the same when the host is restarted in the middle: what a task hands on to make its effects happen once.
+        // Stays the same when the host is restarted in the middle: what a task hands on to make its effects happen
+        // once.
         ("HOSTLER_IDEMPOTENCY_KEY".to_owned(), format!("{}-{}-{}-{}", run.id, task.name, id.item, id.attempt)),
         ("HOSTLER_WORKSPACE".to_owned(), workspace),
         ("HOSTLER_OUTPUT".to_owned(), format!("{out}/{OUTPUTS_FILE}")),
@@ -81,7 +82,8 @@ fn said(run: &RunFacts, id: AttemptId, task: &Task, folder: &AttemptFolder, what
     said
 }
 
-/// Attributes are named by plugins; in the environment a name is upper case with `_` for what is not allowed there (POSIX).
+/// Attributes are named by plugins; in the environment a name is upper case with `_` for what is not allowed there
+/// (POSIX).
 fn env_name(name: &str) -> String {
     let keep = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
     name.chars().map(keep).collect()

@@ -10,6 +10,9 @@ use hostler_store::{NamespaceId, NewIdempotent, Origin, RunRow, Trust, WriteTx};
 /// How long an idempotency key is remembered.
 const KEY_KEPT: Duration = Duration::from_secs(24 * 3600);
 
+/// Old keys forgotten with each new one.
+const KEYS_FORGOTTEN: u32 = 8;
+
 /// Bytes of an idempotency key.
 const KEY_BYTES_MAX: usize = 255;
 
@@ -76,6 +79,8 @@ fn make(core: &mut Core, tx: &mut WriteTx<'_>, wanted: Wanted, key: Option<Key>)
     if let Some(Key { key, fingerprint }) = &key {
         let (run, now, actor) = (made.key, core.wall, actor.name.as_str());
         tx.remember_idempotency(NewIdempotent { namespace, actor, key, fingerprint, run, now })?;
+        // Each new key takes a few old ones with it, so that they never pile up.
+        tx.forget_idempotency(now.minus(KEY_KEPT), KEYS_FORGOTTEN)?;
     }
     let (id, key, number) = (made.id, made.key, made.number);
     let status = core.begin_run(tx, made, None);

@@ -1,7 +1,7 @@
 //! Making runs: on request, by a fire, and again from an old one.
 //!
-//! Order inside the transaction: first all that can be refused (rows, keys, memory of plugins), then the first event of the run.
-//! So a refusal leaves neither rows nor memory behind.
+//! Order inside the transaction: first all that can be refused (rows, keys, memory of plugins), then the first event of
+//! the run. So a refusal leaves neither rows nor memory behind.
 
 use crate::core::Core;
 use crate::error::Error;

@@ -1,7 +1,7 @@
 //! Who may start an attempt next: a fixed number of slots for each executor, handed out in turn to the runs that wait.
 //!
-//! Invariants: never more attempts than slots; a run that wants 100,000 slots delays a run that wants one by one turn only;
-//! within a run the order of wanting is kept. Must not know: rows, executors.
+//! Invariants: never more attempts than slots; a run that wants 100,000 slots delays a run that wants one by one turn
+//! only; within a run the order of wanting is kept. Must not know: rows, executors.
 
 use hostler_model::{RunKey, TaskIndex};
 use std::collections::{HashMap, HashSet, VecDeque};

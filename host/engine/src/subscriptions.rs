@@ -39,8 +39,8 @@ async fn check(handle: &Handle, subscribe: &Subscribe) -> Result<Checked, Error>
     Ok(Checked { pipeline, plugin, params, policy: policy_row(&subscribe.policy) })
 }
 
-/// What the runs will be given must fit now, not only when the first one starts. Required params that a plugin is to bring
-/// cannot be known yet, so only what is given is looked at.
+/// What the runs will be given must fit now, not only when the first one starts. Required params that a plugin is to
+/// bring cannot be known yet, so only what is given is looked at.
 async fn check_run_params(handle: &Handle, pipeline: &PipelineRow, subscribe: &Subscribe) -> Result<(), Error> {
     let (Some(version), false) = (pipeline.released, subscribe.run_params.is_empty()) else { return Ok(()) };
     let definitions = handle.parts.definitions.clone();

@@ -1,7 +1,8 @@
-//! Calls of trigger plugins at the edge: asks when a subscription fires next and what it wants done, and tells the dispatcher.
+//! Calls of trigger plugins at the edge: asks when a subscription fires next and what it wants done, and tells the
+//! dispatcher.
 //!
-//! Invariants: calls for one subscription follow each other, in the order they were asked for, and never run at the same time;
-//! each call is answered once, also when the plugin is gone or the call panics. Changes nothing itself.
+//! Invariants: calls for one subscription follow each other, in the order they were asked for, and never run at the
+//! same time; each call is answered once, also when the plugin is gone or the call panics. Changes nothing itself.
 
 use crate::inbox::{Inbox, Told};
 use hostler_model::{Duration, SubscriptionId, Timestamp};

@@ -1,9 +1,9 @@
 //! The warden: a small process of its own that starts every process of every attempt, knows when it ends, and leaves
 //! nothing of it behind.
 //!
-//! It is the same binary as the host, started by it with a socket as its stdin. It lives in a session of its own, is the
-//! parent that orphans fall to, and has one thread that waits for the socket, for ended children and for its timers.
-//! It holds nothing of a task's output: the host makes the pipes and keeps the read ends.
+//! It is the same binary as the host, started by it with a socket as its stdin. It lives in a session of its own, is
+//! the parent that orphans fall to, and has one thread that waits for the socket, for ended children and for its
+//! timers. It holds nothing of a task's output: the host makes the pipes and keeps the read ends.
 //!
 //! States of an attempt: *running* until its root process ends; then *ending*, while what is left of it is killed; then
 //! its exit is reported and it is forgotten. When the host closes the socket or dies, all attempts get TERM, a short
@@ -81,7 +81,8 @@ fn run() -> Result<(), WardenError> {
 
 /// Session, orphans, limits and signals. Gives back what becomes readable when a child ends.
 fn become_warden() -> io::Result<UnixStream> {
-    // Fails only where we lead a group already, as when started from a shell by hand; then there is no terminal to lose.
+    // Fails only where we lead a group already, as when started from a shell by hand; then there is no terminal to
+    // lose.
     let _ = rustix::process::setsid();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));

@@ -1,8 +1,9 @@
 //! The pipeline document: JSON in, a validated `Pipeline` or all its problems out (decisions, "The pipeline document").
 //!
-//! Invariants: no input panics, overflows the stack or takes more than linear time and memory, but for references to far
-//! tasks (see `graph`); a document with a problem gives no pipeline; the same definition gives the same canonical text,
-//! digest and task indexes, whatever the order of its keys. Must not know: files, the store, who sent the document.
+//! Invariants: no input panics, overflows the stack or takes more than linear time and memory, but for references to
+//! far tasks (see `graph`); a document with a problem gives no pipeline; the same definition gives the same canonical
+//! text, digest and task indexes, whatever the order of its keys. Must not know: files, the store, who sent the
+//! document.
 
 mod declared;
 mod fields;

@@ -1,6 +1,7 @@
 //! Spans of time as people write them: `250ms`, `5s`, `10m`, `2h`, `30d`, and compounds such as `1h30m` (decision 21).
 //!
-//! Kept in whole milliseconds. Units fall from left to right and none comes twice, so each span has one spelling to read.
+//! Kept in whole milliseconds. Units fall from left to right and none comes twice, so each span has one spelling to
+//! read.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

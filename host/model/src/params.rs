@@ -1,7 +1,7 @@
 //! Params of a run: what was given, held against what the pipeline declares (decision 2).
 //!
-//! Invariants: `Bound` holds a value for each declared param, of its type; the values fit into an environment. A value is
-//! text to whatever it is put into and is never looked at again. Must not know who gave them.
+//! Invariants: `Bound` holds a value for each declared param, of its type; the values fit into an environment. A value
+//! is text to whatever it is put into and is never looked at again. Must not know who gave them.
 
 use crate::document::canonical;
 use crate::spec::{Param, ParamKind};
@@ -194,7 +194,8 @@ pub(crate) fn check_kind(kind: ParamKind, value: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// How a value looks to a task. JSON keeps its quotes where the param is declared as JSON; elsewhere a string is itself.
+/// How a value looks to a task. JSON keeps its quotes where the param is declared as JSON; elsewhere a string is
+/// itself.
 fn text_of(value: &Value, kind: Option<ParamKind>) -> String {
     match value {
         Value::String(text) if kind != Some(ParamKind::Json) => text.clone(),

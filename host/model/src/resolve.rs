@@ -1,4 +1,5 @@
-//! Puts values in the place of references just before an attempt starts, and lays out its environment (decisions 2, 11).
+//! Puts values in the place of references just before an attempt starts, and lays out its environment (decisions 2,
+//! 11).
 //!
 //! Invariants: a value is put in once and never looked at again; a value from outside cannot become an option of a
 //! command; what begins with `HOSTLER_` comes from the host alone. A reference without a value fails the task (6b).

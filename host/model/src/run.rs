@@ -1,15 +1,15 @@
 //! A run as a pure machine: `apply(event, now)` turns what happened into changes of rows and actions for the edge.
 //!
 //! States of a run: queued → running → (cancelling →) success | failed | cancelled | timed_out; queued → cancelling.
-//! States of a task: pending → starting → running → success | failed | (backoff → starting); pending → skipped | cancelled;
-//! starting → success | failed | backoff (it ended before it said that it ran); backoff → cancelled;
-//! starting | running → stopping (its time is up) → failed | backoff | cancelling; starting | running → cancelling → cancelled.
-//! A task without anything to run (`none`) goes from pending to success. A pending task has no row; when a run is over, no
-//! task is pending.
+//! States of a task: pending → starting → running → success | failed | (backoff → starting); pending → skipped |
+//! cancelled; starting → success | failed | backoff (it ended before it said that it ran); backoff → cancelled;
+//! starting | running → stopping (its time is up) → failed | backoff | cancelling; starting | running → cancelling →
+//! cancelled. A task without anything to run (`none`) goes from pending to success. A pending task has no row; when a
+//! run is over, no task is pending.
 //!
-//! Invariants: terminal states never change; a report about an attempt that is not the current one changes nothing; `now`
-//! never goes backwards; one call walks at most `STEP` edges and leaves the rest to `Event::Continue`, and all that is left
-//! can be found again from the rows (`load`), so a crash between two calls loses nothing.
+//! Invariants: terminal states never change; a report about an attempt that is not the current one changes nothing;
+//! `now` never goes backwards; one call walks at most `STEP` edges and leaves the rest to `Event::Continue`, and all
+//! that is left can be found again from the rows (`load`), so a crash between two calls loses nothing.
 //! Must not know: who asks, what an executor is, where rows are kept.
 
 mod machine;
@@ -47,7 +47,8 @@ pub enum Event {
         attempt: u32,
         report: Box<Report>,
     },
-    /// A timer that an `Action::Arm` asked for has come. One that is early, because the clock was set back, is armed again.
+    /// A timer that an `Action::Arm` asked for has come. One that is early, because the clock was set back, is armed
+    /// again.
     Due(Timer),
     Cancel {
         reason: CancelReason,
@@ -96,8 +97,8 @@ pub enum Change {
     },
 }
 
-/// What to do once the changes are committed. Each can be computed again from the rows; that KILL was sent is the exception,
-/// and the timer of the grace sends it again.
+/// What to do once the changes are committed. Each can be computed again from the rows; that KILL was sent is the
+/// exception, and the timer of the grace sends it again.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Action {
     /// This task is ready: answer with `Event::Admit` when there is a slot.

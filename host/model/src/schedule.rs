@@ -1,11 +1,13 @@
-//! What becomes of the instants of a subscription, and which of its runs may begin: pure arithmetic over times and counts.
+//! What becomes of the instants of a subscription, and which of its runs may begin: pure arithmetic over times and
+//! counts.
 //!
-//! An instant is *missed* when it is decided more than `MISSED_AFTER` later than it was due, its jitter counted in (the host
-//! was away, the wall clock was set forward); catch-up says what becomes of missed instants, overlap what becomes of those
-//! that start. What a catch-up starts is subject to overlap like all else: `all` with `skip` starts the oldest only.
-//! Invariants: decisions come in the order of the instants, one for each; unless overlap says `allow`, no two runs of a
-//! subscription are under way at once, and those that wait begin in the order they came.
-//! Must not know: clocks, plugins, rows; nor the mark behind which all is decided, which the caller holds instants against.
+//! An instant is *missed* when it is decided more than `MISSED_AFTER` later than it was due, its jitter counted in (the
+//! host was away, the wall clock was set forward); catch-up says what becomes of missed instants, overlap what becomes
+//! of those that start. What a catch-up starts is subject to overlap like all else: `all` with `skip` starts the oldest
+//! only. Invariants: decisions come in the order of the instants, one for each; unless overlap says `allow`, no two
+//! runs of a subscription are under way at once, and those that wait begin in the order they came.
+//! Must not know: clocks, plugins, rows; nor the mark behind which all is decided, which the caller holds instants
+//! against.
 
 use crate::{Duration, RunKey, SubscriptionId, Timestamp};
 use std::collections::VecDeque;
@@ -100,8 +102,8 @@ impl fmt::Display for Missed {
     }
 }
 
-/// When an instant really comes due: later by a share of `jitter` that is the same for a subscription for ever (FNV-1a of its
-/// id), so that many subscriptions of one instant spread out and each keeps its distance from fire to fire.
+/// When an instant really comes due: later by a share of `jitter` that is the same for a subscription for ever (FNV-1a
+/// of its id), so that many subscriptions of one instant spread out and each keeps its distance from fire to fire.
 pub fn due(instant: Timestamp, subscription: SubscriptionId, jitter: Duration) -> Timestamp {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     let hash = subscription.0.to_le_bytes().into_iter().fold(0xcbf2_9ce4_8422_2325, step);

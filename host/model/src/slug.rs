@@ -40,7 +40,8 @@ impl Slug {
         Ok(Self(text.into()))
     }
 
-    /// The slug nearest to free text (a command, a title), for names that nobody chose. None when nothing is left of it.
+    /// The slug nearest to free text (a command, a title), for names that nobody chose. None when nothing is left of
+    /// it.
     pub fn derive(text: &str) -> Option<Self> {
         let mut name = String::new();
         for c in text.chars() {

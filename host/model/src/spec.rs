@@ -1,7 +1,7 @@
 //! A pipeline as validated: what the document says, with names resolved to indexes and edges laid out for walking.
 //!
-//! Invariants: obtained only through `Pipeline::parse` and `from_value`; the graph has no cycle; each index is in range; each reference
-//! names a declared param or an upstream task. Holds no run state.
+//! Invariants: obtained only through `Pipeline::parse` and `from_value`; the graph has no cycle; each index is in
+//! range; each reference names a declared param or an upstream task. Holds no run state.
 
 use crate::{Duration, Slug, TaskIndex};
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,8 @@ pub struct Pipeline {
     /// By distance from the start, then by name: each after all it depends on, and the same for each way to write the
     /// same definition. `TaskIndex` counts these.
     pub tasks: Vec<Task>,
-    /// For each task, its dependants: indexes into `tasks` with the place of the edge among the dependant's `depends_on`.
+    /// For each task, its dependants: indexes into `tasks` with the place of the edge among the dependant's
+    /// `depends_on`.
     pub(crate) dependants: Edges,
 }
 
@@ -112,7 +113,8 @@ pub enum Argument {
     Reference(Reference),
 }
 
-/// A value of `env` (or `stdin`): pieces put one after another. A value that came through a reference is never looked at again.
+/// A value of `env` (or `stdin`): pieces put one after another. A value that came through a reference is never looked
+/// at again.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Text(pub Vec<Piece>);
 

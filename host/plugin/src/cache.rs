@@ -32,7 +32,23 @@ impl Cache {
         let mut hash = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hash);
         let build = format!("{:016x}-{}", hash.finish(), env!("HOSTLER_BUILD_ID"));
-        Ok(Self { dir: dir.into(), mac_key, build })
+        let cache = Self { dir: dir.into(), mac_key, build };
+        cache.prune()?;
+        Ok(cache)
+    }
+
+    /// Removes what an earlier build has left, and what a crash left half written.
+    fn prune(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let foreign = name.ends_with(".cwasm") && !name.ends_with(&format!("{}.cwasm", self.build));
+            if foreign || (name.starts_with("new-") && is_old(&path)) {
+                // Another process may have been faster; a file that stays only costs its space.
+                drop(fs::remove_file(&path));
+            }
+        }
+        Ok(())
     }
 
     fn path(&self, digest: &str) -> PathBuf {
@@ -72,6 +88,12 @@ impl Cache {
 pub(crate) fn digest(bytes: &[u8]) -> String {
     let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
+}
+
+/// A file that another process is just writing is younger than this.
+fn is_old(path: &Path) -> bool {
+    let age = path.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|at| at.elapsed().ok());
+    age.is_some_and(|age| age > std::time::Duration::from_secs(3600))
 }
 
 fn read_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {

@@ -51,9 +51,6 @@ pub enum Failure {
     /// The guest broke the contract.
     #[error("wrong answer: {0}")]
     WrongAnswer(String),
-    /// The plugin has not got this role.
-    #[error("the plugin is no {0}")]
-    NoRole(Role),
     /// Our own fault, or the system's.
     #[error("{0}")]
     Host(String),
@@ -62,7 +59,7 @@ pub enum Failure {
 impl CallError {
     pub fn kind(&self) -> Kind {
         match &self.failure {
-            Failure::Invalid(_) | Failure::NoRole(_) => Kind::Invalid,
+            Failure::Invalid(_) => Kind::Invalid,
             Failure::Denied(_) => Kind::Denied,
             Failure::TooLarge { .. } => Kind::TooLarge,
             Failure::Temporary { .. } => Kind::Unavailable,

@@ -82,7 +82,7 @@ pub struct CommandEnd {
 pub struct Commands {
     runtime: Runtime,
     linker: Arc<Linker<Guest>>,
-    ready: Arc<Mutex<Vec<(String, CommandPre<Guest>)>>>,
+    ready: Arc<Mutex<Vec<Ready>>>,
 }
 
 pub(crate) struct Guest {
@@ -201,9 +201,13 @@ impl Commands {
     }
 
     fn prepare_blocking(&self, path: &Path) -> Result<(String, CommandPre<Guest>), String> {
+        let stamp = Stamp::of(path);
+        if let Some(ready) = self.find(stamp, |ready| stamp.is_some() && ready.stamp == stamp) {
+            return Ok(ready);
+        }
         let loaded = self.runtime.load_file(path).map_err(|error| told(&error))?;
-        if let Some(ready) = self.find(&loaded.digest) {
-            return Ok((loaded.digest, ready));
+        if let Some(ready) = self.find(stamp, |ready| ready.digest == loaded.digest) {
+            return Ok(ready);
         }
         let component = self.runtime.compile(&loaded).map_err(|error| told(&error))?;
         let missing = missing(self.runtime.engine(), &component);
@@ -217,13 +221,50 @@ impl Commands {
         if ready.len() == READY_MAX {
             ready.remove(0);
         }
-        ready.push((loaded.digest.clone(), command.clone()));
+        ready.push(Ready { digest: loaded.digest.clone(), stamp, command: command.clone() });
         Ok((loaded.digest, command))
     }
 
-    fn find(&self, digest: &str) -> Option<CommandPre<Guest>> {
-        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        ready.iter().find(|(known, _)| known == digest).map(|(_, command)| command.clone())
+    /// A component that is ready, known from now on by this stamp.
+    fn find(&self, stamp: Option<Stamp>, is: impl Fn(&Ready) -> bool) -> Option<(String, CommandPre<Guest>)> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = ready.iter_mut().find(|ready| is(ready))?;
+        found.stamp = stamp;
+        Some((found.digest.clone(), found.command.clone()))
+    }
+}
+
+/// A component ready to instantiate.
+struct Ready {
+    digest: String,
+    /// The file it was read from, where that has not just been written.
+    stamp: Option<Stamp>,
+    command: CommandPre<Guest>,
+}
+
+/// Tells a file from a changed one without reading it: any write moves its change time, which no program can set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// None for a file that changed a moment ago: the clock of the file system is coarse, and a second write in the same
+    /// tick would not show.
+    fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = std::fs::metadata(path).ok()?;
+        let changed = std::time::UNIX_EPOCH + std::time::Duration::from_secs(metadata.ctime().try_into().ok()?);
+        let settled = changed.elapsed().is_ok_and(|age| age.as_secs() >= 2);
+        settled.then(|| Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
     }
 }
 

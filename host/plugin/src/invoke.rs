@@ -40,18 +40,17 @@ pub(crate) async fn invoke<T: Send + 'static>(
     let runtime = plugin.runtime().clone();
     let on_call_threads = runtime.call_threads().clone();
     let plugin = plugin.clone();
+    let (role, function, named) = (call.role, call.function, plugin.clone());
     let task = on_call_threads.spawn(async move {
         let Some(_turn) = runtime.turn().await else { return Err(error(&plugin, &call, stopped())) };
         let _running = runtime.running();
         run(&plugin, call, act).await
     });
     // Dropping this future must end the guest as well.
-    match AbortOnDrop(task).await {
-        Ok(result) => result,
-        Err(broken) => {
-            std::panic::resume_unwind(broken.try_into_panic().unwrap_or_else(|gone| Box::new(gone.to_string())))
-        }
-    }
+    let broke = |error: tokio::task::JoinError| {
+        Err(describe(&named, role, function, Failure::Host(format!("the call broke on the host's side: {error}"))))
+    };
+    AbortOnDrop(task).await.unwrap_or_else(broke)
 }
 
 fn stopped() -> Failure {

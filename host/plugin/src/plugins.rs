@@ -135,6 +135,8 @@ struct Inner {
     name: Slug,
     origin: Origin,
     digest: String,
+    /// What the component exports; the manifest must name all of it.
+    roles: Vec<Role>,
     runtime: Runtime,
     pre: TriggerPluginPre<Guest>,
     ring: Arc<LogRing>,
@@ -179,10 +181,12 @@ impl Plugin {
         let (text, _) = answer.await.map_err(|error| LoadError::Describe(Box::new(error)))?;
         let read = Manifest::read(&text);
         let (manifest, checks) = read.map_err(|problems| LoadError::Manifest { plugin: plugin.clone(), problems })?;
-        let roles = [Role::Trigger];
-        if !roles.iter().all(|role| manifest.roles.contains_key(role)) {
-            let problem = Problem::new("/roles", "does not name the role `trigger`, which the component exports");
-            return Err(LoadError::Manifest { plugin, problems: problem.into() });
+        let unnamed = self.inner.roles.iter().filter(|role| !manifest.roles.contains_key(role));
+        let problem =
+            |role| Problem::new("/roles", format!("does not name the role `{role}`, which the component exports"));
+        let problems: Vec<_> = unnamed.map(problem).collect();
+        if !problems.is_empty() {
+            return Err(LoadError::Manifest { plugin, problems: Problems(problems) });
         }
         let settings =
             checks.settings(&source.settings).map_err(|problems| LoadError::Settings { plugin, problems })?;
@@ -272,11 +276,12 @@ impl Inner {
             Origin::Builtin(name) => Loaded::embedded(name, builtin),
             Origin::File(path) => runtime.load_file(path).map_err(compile)?,
         };
-        world::check(&loaded.bytes).map_err(|report| LoadError::World { plugin: plugin.clone(), report })?;
+        let roles =
+            world::check(&loaded.bytes).map_err(|report| LoadError::World { plugin: plugin.clone(), report })?;
         let component = runtime.compile(&loaded).map_err(compile)?;
         let linked = runtime.linker().instantiate_pre(&component).and_then(TriggerPluginPre::new);
         let pre = linked.map_err(|error| LoadError::Link { plugin: plugin.clone(), message: format!("{error:#}") })?;
         let digest = loaded.digest;
-        Ok(Self { name: plugin, origin, digest, runtime, pre, ring: Arc::default(), cache: Arc::default() })
+        Ok(Self { name: plugin, origin, digest, roles, runtime, pre, ring: Arc::default(), cache: Arc::default() })
     }
 }

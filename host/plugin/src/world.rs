@@ -22,7 +22,7 @@ pub(crate) fn check(component: &[u8]) -> Result<Vec<Role>, String> {
     let exports: Vec<String> = types[package.ty()].exports.keys().cloned().collect();
     let exported = |name: &str| exports.iter().any(|export| export == name);
     let roles: Vec<Role> = ROLES.iter().filter(|(_, name)| exported(name)).map(|(role, _)| *role).collect();
-    let world = world(&mut types).map_err(|error| format!("  the contract cannot be read: {error:#}"))?;
+    let world = world(&mut types).map_err(|error| format!("  the contract cannot be read: {error}"))?;
     let lines = match validate_target(&types, world, package.ty()) {
         Ok(()) => Vec::new(),
         Err(report) => lines(&report, &exports),
@@ -30,22 +30,27 @@ pub(crate) fn check(component: &[u8]) -> Result<Vec<Role>, String> {
     if lines.is_empty() { Ok(roles) } else { Err(lines.join("\n")) }
 }
 
-fn world(types: &mut Types) -> anyhow::Result<WorldId> {
+fn world(types: &mut Types) -> Result<WorldId, String> {
     let mut resolve = Resolve::default();
-    resolve.push_str("plugin.wit", PLUGIN)?;
-    resolve.push_str("host.wit", HOST)?;
-    let package = resolve.push_str("trigger.wit", TRIGGER)?;
-    let bytes = wit_component::encode(&resolve, package)?;
-    let wit = Package::from_bytes("wit", None, bytes, types)?;
+    resolve.push_str("plugin.wit", PLUGIN).map_err(chain)?;
+    resolve.push_str("host.wit", HOST).map_err(chain)?;
+    let package = resolve.push_str("trigger.wit", TRIGGER).map_err(chain)?;
+    let bytes = wit_component::encode(&resolve, package).map_err(chain)?;
+    let wit = Package::from_bytes("wit", None, bytes, types).map_err(chain)?;
     let exports = &types[wit.ty()].exports;
     let Some(ItemKind::Type(wac_types::Type::World(outer))) = exports.get("trigger-plugin") else {
-        anyhow::bail!("there is no world `trigger-plugin`");
+        return Err("there is no world `trigger-plugin`".into());
     };
     // The encoded package holds, for each world, a component type whose only export is that world.
     match types[*outer].exports.values().next() {
         Some(ItemKind::Component(world)) => Ok(*world),
-        Some(_) | None => anyhow::bail!("the world is not encoded as one"),
+        Some(_) | None => Err("the world is not encoded as one".into()),
     }
+}
+
+/// With its causes, in one line.
+fn chain(error: impl std::fmt::Display) -> String {
+    format!("{error:#}")
 }
 
 fn lines(report: &wac_types::TargetValidationReport, exports: &[String]) -> Vec<String> {

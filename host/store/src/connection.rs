@@ -1,8 +1,8 @@
 //! Transactions: `ReadTx` for a look, `WriteTx` for a change, `Writer` as the one place where changes begin.
 //!
-//! All statements go through the few functions here: prepared once, errors with the path of the file. A transaction that
-//! the database rolled back by itself (a full disk) refuses everything that follows, since each statement would otherwise
-//! commit alone.
+//! All statements go through the few functions here: prepared once, errors with the path of the file. A transaction
+//! that the database rolled back by itself (a full disk) refuses everything that follows, since each statement would
+//! otherwise commit alone.
 
 use crate::Error;
 use crate::columns::Fields;

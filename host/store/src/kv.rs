@@ -55,7 +55,8 @@ impl ReadTx<'_> {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<String>, Error> {
-        // Keys are compared as bytes; a prefix is cut out rather than matched, since `LIKE` knows wildcards and letters.
+        // Keys are compared as bytes; a prefix is cut out rather than matched, since `LIKE` knows wildcards and
+        // letters.
         let sql = "SELECT key FROM kv
                    WHERE plugin = ?1 AND namespace_id = ?2 AND scope = ?3 AND key >= ?4 AND key > ?5
                        AND substr(key, 1, length(?4)) = ?4
@@ -72,7 +73,8 @@ impl ReadTx<'_> {
 }
 
 impl WriteTx<'_> {
-    /// Writes all, if all that was read is still so (else `Error::Conflict`) and the owner stays within `bytes_max` (else
+    /// Writes all, if all that was read is still so (else `Error::Conflict`) and the owner stays within `bytes_max`
+    /// (else
     /// `Error::KvFull`). On an error some writes may stand: call it inside a savepoint.
     pub fn kv_apply(
         &mut self,

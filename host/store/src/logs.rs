@@ -1,8 +1,8 @@
 //! Output of tasks: one append-only file per run, made at the first byte, in records that a checksum closes.
 //!
-//! Invariants: order is exact within a stream of an attempt; a record is written by one call and read whole or not at all;
-//! a cursor is an offset behind a record, so a follower that goes on from it sees nothing twice and misses nothing; what a
-//! limit keeps out is marked in the log, once. Must not know: what a task prints, who reads it.
+//! Invariants: order is exact within a stream of an attempt; a record is written by one call and read whole or not at
+//! all; a cursor is an offset behind a record, so a follower that goes on from it sees nothing twice and misses
+//! nothing; what a limit keeps out is marked in the log, once. Must not know: what a task prints, who reads it.
 
 mod files;
 mod reader;
@@ -117,8 +117,8 @@ impl Logs {
         log
     }
 
-    /// Reads from an offset that a reader gave (0: from the beginning; another is an error once it is read). A run without
-    /// output is an empty log.
+    /// Reads from an offset that a reader gave (0: from the beginning; another is an error once it is read). A run
+    /// without output is an empty log.
     pub fn reader(&self, run: RunId, from: u64, filter: LogFilter) -> Result<LogReader, Error> {
         Ok(LogReader::new(self.path(run), from, filter))
     }

@@ -1,4 +1,5 @@
-//! Numbered migrations: only ever added, each in one transaction, with a backup before the first that touches an old file.
+//! Numbered migrations: only ever added, each in one transaction, with a backup before the first that touches an old
+//! file.
 //!
 //! The number of the last one stands in `user_version`; `application_id` says that the file is ours.
 

@@ -1,7 +1,7 @@
 //! Opening a data folder: its lock, its key, its migrations, its epoch; and `Store`, which reads it.
 //!
-//! The order matters: the lock first, so that nothing below runs twice; the backup before the migration; the epoch durable
-//! before anybody can use it.
+//! The order matters: the lock first, so that nothing below runs twice; the backup before the migration; the epoch
+//! durable before anybody can use it.
 
 use crate::connection::Shared;
 use crate::crypt::{Cipher, random};

@@ -1,5 +1,5 @@
-//! Pipelines and their versions. A version never changes; a deleted pipeline keeps its rows, so that its runs can be read
-//! (decision 17), and gives its id free for a new one.
+//! Pipelines and their versions. A version never changes; a deleted pipeline keeps its rows, so that its runs can be
+//! read (decision 17), and gives its id free for a new one.
 
 use crate::columns::{Fields, actor_kind, first};
 use crate::{Error, NamespaceId, Page, Paged, ReadTx, WriteTx};

@@ -20,9 +20,6 @@ mod sse;
 mod state;
 pub mod types;
 
-#[cfg(test)]
-mod tests;
-
 pub use api::{openapi, router};
 pub use auth::{FirstTokenError, first_token};
 pub use client::{Client, ClientError, Follow};

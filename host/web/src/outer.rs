@@ -13,7 +13,7 @@ use hostler_model::Kind;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::{HeaderName, HeaderValue};
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -30,7 +30,7 @@ pub(crate) async fn outer(State(web): State<Web>, mut request: Request, next: Ne
     let answer = match guard::check(&web.options().hosts, &request) {
         Ok(()) => {
             request.extensions_mut().insert(web.clone());
-            within_limits(&web, &id, request, next).await
+            within_limits(web.options().request_timeout, &id, next.run(request)).await
         }
         Err(error) => error.into_response(),
     };
@@ -49,22 +49,19 @@ fn request_id() -> String {
     crate::auth::hex(&bytes)
 }
 
-async fn within_limits(web: &Web, id: &str, request: Request, next: Next) -> Response {
-    let limit = web.options().request_timeout;
-    let answer = AssertUnwindSafe(tokio::time::timeout(limit, next.run(request))).catch_unwind().await;
-    match answer {
+/// The answer of a route, unless it takes too long or panics: both are answers too, and the host lives on.
+async fn within_limits(limit: Duration, id: &str, route: impl Future<Output = Response>) -> Response {
+    match AssertUnwindSafe(tokio::time::timeout(limit, route)).catch_unwind().await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => {
             let message = format!("the request took longer than {} s and was given up", limit.as_secs());
-            Error::new(Kind::Unavailable, message)
-                .hint("what it began may still come about; look before you repeat it")
-                .into_response()
+            let hint = "what it began may still come about; look before you repeat it";
+            Error::new(Kind::Unavailable, message).hint(hint).into_response()
         }
         Err(panic) => {
-            let said =
-                panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            Error::internal(std::io::Error::other(format!("request {id} panicked: {}", said.unwrap_or("no message"))))
-                .into_response()
+            let said = panic.downcast_ref::<&str>().copied();
+            let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+            Error::internal(std::io::Error::other(format!("request {id} panicked: {said}"))).into_response()
         }
     }
 }
@@ -80,5 +77,22 @@ fn protect(answer: &mut Response, id: &str) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+
+    #[tokio::test]
+    async fn a_panic_or_a_hang_of_a_route_is_an_answer() {
+        let long = Duration::from_secs(60);
+        let panics = within_limits(long, "1", async { panic!("a defect") }).await;
+        assert_eq!(render(panics, "1").status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let hangs = within_limits(Duration::ZERO, "1", std::future::pending()).await;
+        assert_eq!(render(hangs, "1").status(), StatusCode::SERVICE_UNAVAILABLE);
+        let fine = within_limits(long, "1", async { StatusCode::NO_CONTENT.into_response() }).await;
+        assert_eq!(render(fine, "1").status(), StatusCode::NO_CONTENT);
     }
 }

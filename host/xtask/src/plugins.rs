@@ -44,9 +44,14 @@ pub(crate) fn build(machine: &Machine) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// The task of an example lies where its document says: beside `pipeline.json`, in the folder above its crate.
-fn put_beside_its_pipeline(machine: &Machine, metadata: &Metadata, package: &Package, folder: &Path) -> anyhow::Result<()> {
-    let Some(pipeline) = Path::new(package.manifest(metadata)).ancestors().nth(2).filter(|path| path.starts_with("pipelines"))
-    else {
+fn put_beside_its_pipeline(
+    machine: &Machine,
+    metadata: &Metadata,
+    package: &Package,
+    folder: &Path,
+) -> anyhow::Result<()> {
+    let above = Path::new(package.manifest(metadata)).ancestors().nth(2);
+    let Some(pipeline) = above.filter(|path| path.starts_with("pipelines")) else {
         return Ok(());
     };
     for component in package.components(folder) {

@@ -122,14 +122,11 @@ fn questions() -> Vec<Question> {
 
 fn ask(python: &Path, questions: &[Question]) -> Vec<Vec<i64>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle.py");
-    let mut child = Command::new(python)
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("Python starts");
+    let mut child =
+        Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python starts");
     let line = |q: &Question| {
-        json!({"expression": q.expression, "timezone": q.timezone, "after": q.after, "until": q.until}).to_string() + "\n"
+        json!({"expression": q.expression, "timezone": q.timezone, "after": q.after, "until": q.until}).to_string()
+            + "\n"
     };
     let lines: String = questions.iter().map(line).collect();
     let mut stdin = child.stdin.take().expect("it is piped");
@@ -139,7 +136,8 @@ fn ask(python: &Path, questions: &[Question]) -> Vec<Vec<i64>> {
     assert!(output.status.success(), "the oracle failed");
     let text = String::from_utf8(output.stdout).expect("text");
     let read = |line: &str| -> Value { serde_json::from_str(line).expect("JSON") };
-    let list = |value: Value| value.as_array().expect("a list").iter().map(|at| at.as_i64().expect("a number")).collect();
+    let list =
+        |value: Value| value.as_array().expect("a list").iter().map(|at| at.as_i64().expect("a number")).collect();
     text.lines().map(|line| list(read(line))).collect()
 }
 
@@ -154,7 +152,14 @@ fn python() -> Option<PathBuf> {
     if !ready(&python) {
         let succeeds = |command: &mut Command| command.status().is_ok_and(|status| status.success());
         let made = succeeds(Command::new("python3").args(["-m", "venv"]).arg(&place))
-            && succeeds(Command::new(&python).args(["-m", "pip", "install", "--quiet", "cronsim==2.8", "tzdata==2026.6"]));
+            && succeeds(Command::new(&python).args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "cronsim==2.8",
+                "tzdata==2026.6",
+            ]));
         if !(made && ready(&python)) {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs python3 with venv, and the package index");
             eprintln!("SKIPPED: nothing was compared, since `cronsim` could not be installed in {}", place.display());

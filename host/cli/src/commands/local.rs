@@ -52,14 +52,16 @@ impl Arguments {
         config.stop.timeout = Duration::from_secs(10);
         let start = RunStart { params, ..RunStart::default() };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime =
-            runtime.map_err(|error| Failure::new(ExitCode::Unavailable, format!("no threads can be started: {error}")))?;
+        let runtime = runtime
+            .map_err(|error| Failure::new(ExitCode::Unavailable, format!("no threads can be started: {error}")))?;
         runtime.block_on(run_once(ctx, &config, &document, &start))
     }
 }
 
 async fn run_once(ctx: &Context, config: &Config, document: &Document, start: &RunStart) -> Result<ExitCode, Failure> {
-    let unusable = |error: std::io::Error| Failure::new(ExitCode::Unavailable, format!("no temporary folder can be made: {error}"));
+    let unusable = |error: std::io::Error| {
+        Failure::new(ExitCode::Unavailable, format!("no temporary folder can be made: {error}"))
+    };
     let folder = tempfile::Builder::new().prefix("hostler-local-").tempdir().map_err(unusable)?;
     let place = Place { data: folder.path().join("data"), cache: ctx.environment.cache_folder() };
     let app = App::start(config, &place, &ctx.environment).await?;
@@ -67,12 +69,20 @@ async fn run_once(ctx: &Context, config: &Config, document: &Document, start: &R
     let stopped = app.stop(config).await;
     let code = outcome?;
     stopped?;
-    folder.close().map_err(|error| Failure::new(ExitCode::Unavailable, format!("the temporary folder is left behind: {error}")))?;
+    folder.close().map_err(|error| {
+        Failure::new(ExitCode::Unavailable, format!("the temporary folder is left behind: {error}"))
+    })?;
     Ok(code)
 }
 
 /// The run is watched as any other: by the client, over a connection of our own to ourselves.
-async fn watch_one(ctx: &Context, app: &App, place: &Place, document: &Document, start: &RunStart) -> Result<ExitCode, Failure> {
+async fn watch_one(
+    ctx: &Context,
+    app: &App,
+    place: &Place,
+    document: &Document,
+    start: &RunStart,
+) -> Result<ExitCode, Failure> {
     let unavailable = |error: &dyn std::error::Error| Failure::new(ExitCode::Unavailable, chain(error));
     let listen = Listen::parse("127.0.0.1:0").map_err(|error| unavailable(&error))?;
     let server = bind(listen).await.map_err(|error| unavailable(&error))?;

@@ -65,7 +65,9 @@ impl Options {
 fn absolute(ctx: &Context, mut command: Vec<String>) -> Vec<String> {
     if let Some(program) = command.first_mut().filter(|program| program.contains('/') && !program.starts_with('/')) {
         let relative = program.strip_prefix("./").unwrap_or(program);
-        if let Some(path) = std::path::absolute(Path::new(relative)).ok().and_then(|path| path.to_str().map(String::from)) {
+        if let Some(path) =
+            std::path::absolute(Path::new(relative)).ok().and_then(|path| path.to_str().map(String::from))
+        {
             ctx.printer.talk(&format!(
                 "`{program}` is run as {path}; each run stands in an empty folder of its own, so name other files absolutely too"
             ));
@@ -108,7 +110,12 @@ async fn put(ctx: &Context, client: &Client, document: &Value, wanted: &Subscrib
     }
 }
 
-async fn replace(ctx: &Context, client: &Client, there: &Subscription, wanted: &Subscribe) -> Result<Subscription, Failure> {
+async fn replace(
+    ctx: &Context,
+    client: &Client,
+    there: &Subscription,
+    wanted: &Subscribe,
+) -> Result<Subscription, Failure> {
     client.preview_new(&ctx.namespace, wanted, Some(1)).await?;
     client.unsubscribe(&ctx.namespace, &there.id).await?;
     Ok(client.subscribe(&ctx.namespace, wanted).await?)

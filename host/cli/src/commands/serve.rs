@@ -9,7 +9,7 @@ use crate::config::{self, Config, LogFormat, Options, ServeOptions};
 use crate::context::{ADDRESS_FILE, Context};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, chain};
-use hostler_web::{Server, ServeError, Web, bind};
+use hostler_web::{ServeError, Server, Web, bind};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -38,8 +38,8 @@ impl Arguments {
         let config = config::load(&self.options, &self.serve, &ctx.environment)?.config;
         start_log(ctx, &config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let runtime =
-            runtime.map_err(|error| Failure::new(ExitCode::Unavailable, format!("no threads can be started: {error}")))?;
+        let runtime = runtime
+            .map_err(|error| Failure::new(ExitCode::Unavailable, format!("no threads can be started: {error}")))?;
         runtime.block_on(serve(ctx, &config))
     }
 }
@@ -81,7 +81,9 @@ async fn serve(ctx: &Context, config: &Config) -> Result<ExitCode, Failure> {
     let _ = stop_api.send(());
     let _ = api.await;
     match code? {
-        ExitCode::Success if has_failed => Err(Failure::new(ExitCode::Unavailable, "the engine ended by itself; the log says why")),
+        ExitCode::Success if has_failed => {
+            Err(Failure::new(ExitCode::Unavailable, "the engine ended by itself; the log says why"))
+        }
         code => Ok(code),
     }
 }
@@ -124,7 +126,8 @@ struct Signals {
 impl Signals {
     fn new() -> Result<Self, Failure> {
         let listen = |kind| {
-            signal(kind).map_err(|error| Failure::new(ExitCode::Unavailable, format!("signals cannot be received: {error}")))
+            signal(kind)
+                .map_err(|error| Failure::new(ExitCode::Unavailable, format!("signals cannot be received: {error}")))
         };
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
@@ -148,7 +151,9 @@ impl AddressFile {
         // Written aside and renamed, so that no client reads half an address.
         let fresh = data.join(format!("{ADDRESS_FILE}.new"));
         let written = std::fs::write(&fresh, format!("{url}\n")).and_then(|()| std::fs::rename(&fresh, &path));
-        written.map_err(|error| Failure::new(ExitCode::Unavailable, format!("`{}` cannot be written: {error}", path.display())))?;
+        written.map_err(|error| {
+            Failure::new(ExitCode::Unavailable, format!("`{}` cannot be written: {error}", path.display()))
+        })?;
         Ok(Self { path })
     }
 }

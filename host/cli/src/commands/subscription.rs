@@ -62,7 +62,9 @@ impl std::str::FromStr for Name {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let is_pair = text.split_once('/').is_some_and(|(pipeline, label)| Slug::parse(pipeline).is_ok() && Slug::parse(label).is_ok());
+        let is_pair = text
+            .split_once('/')
+            .is_some_and(|(pipeline, label)| Slug::parse(pipeline).is_ok() && Slug::parse(label).is_ok());
         let is_id = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if is_pair || is_id {
             return Ok(Self { text: text.into() });
@@ -152,8 +154,17 @@ fn list(ctx: &Context, subscriptions: &[Subscription]) -> Result<(), Failure> {
     for subscription in subscriptions {
         let next = subscription.next_at.map_or_else(|| "-".into(), |next| time::relative(next.0, now));
         let params = Value::Object(subscription.params.clone()).to_string();
-        let (id, pipeline, label) = (subscription.id.clone(), subscription.pipeline.to_string(), subscription.label.to_string());
-        table.row(vec![id, pipeline, label, subscription.plugin.clone(), status(ctx, subscription.status), next, params]);
+        let (id, pipeline, label) =
+            (subscription.id.clone(), subscription.pipeline.to_string(), subscription.label.to_string());
+        table.row(vec![
+            id,
+            pipeline,
+            label,
+            subscription.plugin.clone(),
+            status(ctx, subscription.status),
+            next,
+            params,
+        ]);
     }
     if table.is_empty() {
         ctx.printer.advise("no subscriptions yet; make one with `hostler subscribe`");
@@ -221,7 +232,13 @@ fn show_fires(ctx: &Context, fires: &[Fire]) -> Result<(), Failure> {
     let mut table = Table::new(&["INSTANT", "DECISION", "STATE", "RUNS", "NOTE"]);
     for fire in fires {
         let note = fire.note.clone().unwrap_or_default();
-        table.row(vec![time::local(fire.at.0), fire.decision.clone(), fire.status.clone(), fire.runs.to_string(), note]);
+        table.row(vec![
+            time::local(fire.at.0),
+            fire.decision.clone(),
+            fire.status.clone(),
+            fire.runs.to_string(),
+            note,
+        ]);
     }
     ctx.printer.result(&table.to_text(&ctx.printer))
 }

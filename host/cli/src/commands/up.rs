@@ -43,7 +43,8 @@ impl Arguments {
 
 fn sentence(registered: &Registered) -> String {
     let Registered { pipeline, version, released, unchanged, .. } = registered;
-    let made = if *unchanged { format!("unchanged, version {version}") } else { format!("version {version} registered") };
+    let made =
+        if *unchanged { format!("unchanged, version {version}") } else { format!("version {version} registered") };
     let state = match released {
         Some(released) if released == version => "released".to_string(),
         Some(released) => format!("not released (version {released} is)"),

@@ -40,7 +40,10 @@ impl Arguments {
             let tasks = counted(pipeline.tasks.len(), "task", "tasks");
             let edges = counted(dependencies, "dependency", "dependencies");
             let valid = ctx.printer.out.good("valid");
-            ctx.printer.result(&format!("{}: {valid}, pipeline `{}` with {tasks} and {edges}\n", document.source.name, pipeline.id))?;
+            ctx.printer.result(&format!(
+                "{}: {valid}, pipeline `{}` with {tasks} and {edges}\n",
+                document.source.name, pipeline.id
+            ))?;
         }
         Ok(ExitCode::Success)
     }

@@ -123,7 +123,9 @@ impl Layers {
     /// A problem with the value of `key`, placed where the value came from.
     pub(crate) fn problem(&self, key: &str, message: String) -> Problem {
         match self.entries.get(key).map(|entry| &entry.origin) {
-            Some(Origin::File { span }) => placed(Problem::new(pointer(key), format!("`{key}`: {message}")), &self.text, span.start),
+            Some(Origin::File { span }) => {
+                placed(Problem::new(pointer(key), format!("`{key}`: {message}")), &self.text, span.start)
+            }
             Some(Origin::Environment { variable }) => Problem::new(variable.clone(), message),
             Some(Origin::Flag { name }) => Problem::new(*name, message),
             Some(Origin::Default) | None => Problem::new(pointer(key), format!("`{key}`: {message}")),

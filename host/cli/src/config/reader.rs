@@ -119,7 +119,8 @@ impl Reader {
     pub(super) fn variables(&mut self, key: &'static str) -> Vec<String> {
         let names = self.names(key);
         for name in &names {
-            let good = !name.is_empty() && !name.contains(['=', '\0']) && !name.starts_with(|c: char| c.is_ascii_digit());
+            let good =
+                !name.is_empty() && !name.contains(['=', '\0']) && !name.starts_with(|c: char| c.is_ascii_digit());
             if !good {
                 self.refuse(key, format!("`{name}` is not the name of an environment variable"));
             } else if name.starts_with("HOSTLER_") {

@@ -31,7 +31,10 @@ fn later_layers_win_and_are_named() {
     let text = "stop.mode = \"cancel\"\nstop.timeout = \"5s\"\nlisten.address = \"127.0.0.1:2\"\n";
     let loaded = load_text(text, &variables, &serve).expect("valid");
     assert_eq!(loaded.config.stop, Stop { mode: StopMode::Finish, timeout: Duration::from_secs(5) });
-    assert_eq!((loaded.config.limits.process_slots, loaded.config.listen.address.to_string()), (3, "127.0.0.1:1".into()));
+    assert_eq!(
+        (loaded.config.limits.process_slots, loaded.config.listen.address.to_string()),
+        (3, "127.0.0.1:1".into())
+    );
     assert_eq!(loaded.config.data, Path::new("/home/ann/.local/share/hostler"));
     assert_eq!(loaded.entries["listen.address"].origin, Origin::Flag { name: "--listen" });
     assert!(matches!(loaded.entries["stop.timeout"].origin, Origin::File { .. }));
@@ -39,8 +42,10 @@ fn later_layers_win_and_are_named() {
 
 #[test]
 fn all_mistakes_are_reported_together_with_their_places() {
-    let text = "[limits]\nprocess_slot = 4\nlog_bytes_per_run = \"big\"\n[stop]\nmode = \"wait\"\n[plugins.tide]\npth = 1\n";
-    let message = load_text(text, &[("HOSTLER_CONFIG_STOP_TIMEOUT", "soon")], &ServeOptions::default()).expect_err("invalid");
+    let text =
+        "[limits]\nprocess_slot = 4\nlog_bytes_per_run = \"big\"\n[stop]\nmode = \"wait\"\n[plugins.tide]\npth = 1\n";
+    let message =
+        load_text(text, &[("HOSTLER_CONFIG_STOP_TIMEOUT", "soon")], &ServeOptions::default()).expect_err("invalid");
     insta::assert_snapshot!(message);
 }
 

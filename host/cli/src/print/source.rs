@@ -15,7 +15,9 @@ const SHOWN: usize = 96;
 
 impl Source {
     pub(crate) fn show(&self, problem: &Problem, paint: Paint) -> String {
-        let (Some(line), Some(column)) = (problem.line, problem.column) else { return self.show_placeless(problem, paint) };
+        let (Some(line), Some(column)) = (problem.line, problem.column) else {
+            return self.show_placeless(problem, paint);
+        };
         let place = format!("{}:{line}:{column}", self.name);
         let mut text = format!("{}: {}\n", paint.strong(&place), problem.message);
         if let Some(shown) = self.text.lines().nth(line.saturating_sub(1) as usize) {
@@ -23,7 +25,11 @@ impl Source {
             let margin = line.to_string();
             let space = " ".repeat(margin.len());
             let pointer = paint.bad(&format!("{}^", " ".repeat(caret)));
-            text.push_str(&format!("  {} {}\n", paint.faint(&format!("{margin} |")), terminal::harmless(shown.as_bytes())));
+            text.push_str(&format!(
+                "  {} {}\n",
+                paint.faint(&format!("{margin} |")),
+                terminal::harmless(shown.as_bytes())
+            ));
             text.push_str(&format!("  {} {pointer}\n", paint.faint(&format!("{space} |"))));
         }
         text + &hint(problem, paint)

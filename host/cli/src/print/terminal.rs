@@ -5,7 +5,8 @@
 
 /// Columns and rows; 80 × 24 where nobody knows.
 pub(crate) fn size() -> (usize, usize) {
-    let found = rustix::termios::tcgetwinsize(std::io::stderr()).or_else(|_| rustix::termios::tcgetwinsize(std::io::stdout()));
+    let found =
+        rustix::termios::tcgetwinsize(std::io::stderr()).or_else(|_| rustix::termios::tcgetwinsize(std::io::stdout()));
     match found {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
         Ok(_) | Err(_) => (80, 24),
@@ -98,7 +99,8 @@ fn escape_length(text: &str) -> usize {
     let bytes = text.as_bytes();
     match bytes.get(1) {
         Some(b'[') => {
-            let end = bytes.iter().skip(2).position(|byte| !(0x20..=0x3f).contains(byte)).map_or(bytes.len(), |at| at + 3);
+            let end =
+                bytes.iter().skip(2).position(|byte| !(0x20..=0x3f).contains(byte)).map_or(bytes.len(), |at| at + 3);
             // A byte that cannot end the sequence is text again.
             if bytes.get(end - 1).is_some_and(|byte| (0x40..=0x7e).contains(byte)) { end } else { end - 1 }
         }

@@ -33,11 +33,6 @@ pub(crate) fn local(at: Timestamp) -> String {
         .unwrap_or_else(|_| at.0.to_string())
 }
 
-/// An instant as the API writes it; None where it is not one.
-pub(crate) fn parse(text: &str) -> Option<Timestamp> {
-    text.parse::<jiff::Timestamp>().ok().map(|at| Timestamp(at.as_millisecond()))
-}
-
 pub(crate) fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())
 }

@@ -12,7 +12,8 @@ fn a_command_is_scheduled_once_and_changed_in_place() {
     assert!(first.ok().contains("(made)"));
     assert!(home.run(&["every", "1h", "--name", "backup", "--", "./backup.sh", "--all"]).ok().contains("(unchanged)"));
     assert!(home.run(&["every", "2h", "--name", "backup", "--", "./backup.sh", "--all"]).ok().contains("(updated)"));
-    let changed = home.run(&["cron", "30 2 * * *", "--timezone", "Europe/Berlin", "--name", "backup", "--", "./backup.sh"]);
+    let changed =
+        home.run(&["cron", "30 2 * * *", "--timezone", "Europe/Berlin", "--name", "backup", "--", "./backup.sh"]);
     assert!(changed.ok().contains("version 2 registered"));
     let all = home.run(&["subscription", "list", "--json"]).json();
     assert_eq!((all.as_array().map(Vec::len), all[0]["plugin"].as_str()), (Some(1), Some("cron")));

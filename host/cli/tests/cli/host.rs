@@ -67,7 +67,10 @@ fn a_run_is_watched_listed_read_and_repeated() {
     assert!(watched.out.starts_with("✓ two/1  success  2/2 tasks"), "{}", watched.out);
     assert!(watched.err.contains("✓ one success") && watched.err.contains("✓ two success"), "{}", watched.err);
     assert_eq!(home.run(&["run", "logs", "two", "--stream", "stdout"]).ok(), "hello inn\nafter\n");
-    assert_eq!(home.run(&["run", "logs", "two/1", "--task", "one", "--stream", "stderr", "--prefix"]).ok(), "one │ warned\n");
+    assert_eq!(
+        home.run(&["run", "logs", "two/1", "--task", "one", "--stream", "stderr", "--prefix"]).ok(),
+        "one │ warned\n"
+    );
     assert_eq!(home.run(&["run", "logs", "two", "-f", "--task", "two"]).ok(), "after\n");
     assert_eq!(home.run(&["run", "retry", "two/1", "--watch"]).code, 0);
     let runs = home.run(&["run", "list", "two", "--json"]).json();
@@ -83,7 +86,9 @@ fn a_failed_run_gives_its_exit_code_and_says_why() {
     assert_eq!(ran.code, 1, "{}", ran.err);
     assert!(ran.err.contains("✗ bad: exit code 3\n  │ no good"), "{}", ran.err);
     assert!(ran.out.starts_with("✗ fails/1  failed  2/2 tasks"), "{}", ran.out);
-    for (arguments, expected) in [(vec!["fails"], "failed"), (vec!["fails/1", "never"], "skipped"), (vec!["fails", "bad"], "failed")] {
+    for (arguments, expected) in
+        [(vec!["fails"], "failed"), (vec!["fails/1", "never"], "skipped"), (vec!["fails", "bad"], "failed")]
+    {
         let explained = home.run(&[&["run", "explain"], arguments.as_slice()].concat()).ok();
         assert!(explained.starts_with(expected), "{explained}");
     }
@@ -113,7 +118,9 @@ fn a_cancelled_run_ends_with_its_own_code_and_cannot_be_cancelled_again() {
 #[test]
 fn the_same_key_starts_one_run() {
     let (home, _host) = with(&[("two", TWO)]);
-    let start = |who: &str| home.run(&["run", "start", "two", "--json", "--idempotency-key", "k1", "-p", &format!("who={who}")]);
+    let start = |who: &str| {
+        home.run(&["run", "start", "two", "--json", "--idempotency-key", "k1", "-p", &format!("who={who}")])
+    };
     let first = start("a").json();
     let second = start("a").json();
     assert_eq!((second["id"].clone(), second["existing"].as_bool()), (first["id"].clone(), Some(true)));
@@ -146,7 +153,16 @@ fn what_does_not_exist_is_not_found_and_the_message_names_it() {
 #[test]
 fn a_subscription_is_made_previewed_paused_resumed_and_deleted() {
     let (home, _host) = with(&[("two", TWO)]);
-    let made = home.run(&["subscribe", "two", "cron", "nightly", "-p", "expression=30 2 * * *", "-p", "timezone=Europe/Berlin"]);
+    let made = home.run(&[
+        "subscribe",
+        "two",
+        "cron",
+        "nightly",
+        "-p",
+        "expression=30 2 * * *",
+        "-p",
+        "timezone=Europe/Berlin",
+    ]);
     assert!(made.ok().contains("two by cron as nightly, next "));
     let preview = home.run(&["subscription", "preview", "two/nightly", "-n", "3", "--json"]).json();
     assert_eq!(preview.as_array().map(Vec::len), Some(3));
@@ -161,7 +177,13 @@ fn a_subscription_is_made_previewed_paused_resumed_and_deleted() {
     assert_eq!(home.run(&["pipeline", "delete", "two"]).code, 7);
     home.run(&["subscription", "delete", "two/nightly"]).ok();
     assert_eq!(home.run(&["subscription", "list", "--json"]).json(), serde_json::json!([]));
-    assert_eq!(home.run(&["subscribe", "two", "interval", "dry", "-p", "every=5m", "--dry-run", "--json"]).json().as_array().map(Vec::len), Some(10));
+    assert_eq!(
+        home.run(&["subscribe", "two", "interval", "dry", "-p", "every=5m", "--dry-run", "--json"])
+            .json()
+            .as_array()
+            .map(Vec::len),
+        Some(10)
+    );
     assert_eq!(home.run(&["subscription", "list", "--json"]).json(), serde_json::json!([]));
 }
 
@@ -178,7 +200,8 @@ fn events_are_listed_in_order_of_their_cursors() {
     let (home, _host) = with(&[("two", TWO)]);
     home.run(&["run", "start", "two", "--watch"]);
     let ran = home.run(&["events", "--json", "--run", "two/1"]);
-    let events: Vec<serde_json::Value> = ran.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let events: Vec<serde_json::Value> =
+        ran.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let cursors: Vec<i64> = events.iter().filter_map(|event| event["cursor"].as_i64()).collect();
     assert!(cursors.len() > 3 && cursors.is_sorted(), "{}", ran.out);
 }
@@ -192,6 +215,9 @@ fn the_examples_run_on_a_host() {
         let ran = home.run(&[&["run", "start", name, "--watch"], arguments.as_slice()].concat());
         assert_eq!(ran.code, 0, "{name}: {}{}", ran.out, ran.err);
     }
-    assert_eq!(home.run(&["run", "logs", "hello", "--task", "show"]).ok(), "Hello, inn! Your room is ready. (3 letters)\n");
+    assert_eq!(
+        home.run(&["run", "logs", "hello", "--task", "show"]).ok(),
+        "Hello, inn! Your room is ready. (3 letters)\n"
+    );
     assert!(home.run(&["run", "explain", "retry-and-branch", "repair"]).ok().starts_with("skipped"));
 }

@@ -16,9 +16,11 @@ fn hello_greets_through_processes_and_a_component() {
 fn retry_and_branch_goes_the_way_its_probe_says() {
     let home = Home::new();
     let file = example(&home, "retry-and-branch");
-    for (verdict, code, seen, unseen) in
-        [("3", 0, "repaired", "nothing to do"), ("0", 0, "nothing to do", "repaired"), ("4", 1, "tidied up", "in order")]
-    {
+    for (verdict, code, seen, unseen) in [
+        ("3", 0, "repaired", "nothing to do"),
+        ("0", 0, "nothing to do", "repaired"),
+        ("4", 1, "tidied up", "in order"),
+    ] {
         let ran = home.run(&["local", "run", &file, "-p", &format!("verdict={verdict}")]);
         assert_eq!(ran.code, code, "{verdict}: {}{}", ran.out, ran.err);
         assert!(ran.out.contains(seen) && !ran.out.contains(unseen), "{verdict}: {}", ran.out);

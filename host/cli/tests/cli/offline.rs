@@ -40,7 +40,9 @@ fn what_is_no_json_is_shown_where_it_breaks() {
 #[test]
 fn hostile_documents_are_refused_without_harm() {
     let home = Home::new();
-    for hostile in ["[".repeat(1_000_000), format!("{{\"a\":{}", "{\"a\":".repeat(100_000)), "\u{0}".into(), "{}".into()] {
+    for hostile in
+        ["[".repeat(1_000_000), format!("{{\"a\":{}", "{\"a\":".repeat(100_000)), "\u{0}".into(), "{}".into()]
+    {
         let ran = home.run_with_input(&["validate", "-"], &hostile);
         assert_eq!(ran.code, 2, "{}", &ran.err[..ran.err.len().min(300)]);
         assert!(ran.err.starts_with("error: ") && ran.err.len() < 10_000);

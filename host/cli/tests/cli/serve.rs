@@ -20,7 +20,10 @@ fn a_port_in_use_is_refused_before_anything_is_made() {
     let address = taken.local_addr().expect("an address").to_string();
     let ran = home.run(&["serve", "--listen", &address]);
     assert_eq!(ran.code, 9, "{}", ran.err);
-    assert_eq!(ran.err.replace(&address, "[address]"), "error: `[address]` is in use by another program; stop it, or choose another address with `--listen`\n");
+    assert_eq!(
+        ran.err.replace(&address, "[address]"),
+        "error: `[address]` is in use by another program; stop it, or choose another address with `--listen`\n"
+    );
     assert!(!home.path().join(".local").exists());
 }
 
@@ -58,7 +61,8 @@ fn the_token_is_for_this_user_only_and_a_wrong_one_is_denied() {
 fn a_signal_ends_it_cleanly_and_cancels_what_runs() {
     let home = Home::new();
     let host = home.serve();
-    let file = home.file("long.json", r#"{"id": "long", "tasks": {"a": {"process": {"argv": ["sleep", "600"]}, "grace": "1s"}}}"#);
+    let file = home
+        .file("long.json", r#"{"id": "long", "tasks": {"a": {"process": {"argv": ["sleep", "600"]}, "grace": "1s"}}}"#);
     home.run(&["up", &file]).ok();
     home.run(&["run", "start", "long"]).ok();
     until("the task runs", || home.run(&["run", "get", "long"]).out.contains("running"));
@@ -73,7 +77,8 @@ fn a_signal_ends_it_cleanly_and_cancels_what_runs() {
 fn what_was_accepted_is_there_after_the_host_was_killed() {
     let home = Home::new();
     let host = home.serve();
-    let file = home.file("p.json", r#"{"id": "p", "tasks": {"a": {"process": {"argv": ["sleep", "600"]}, "on_lost": "fail"}}}"#);
+    let file = home
+        .file("p.json", r#"{"id": "p", "tasks": {"a": {"process": {"argv": ["sleep", "600"]}, "on_lost": "fail"}}}"#);
     home.run(&["up", &file]).ok();
     let id = home.run(&["run", "start", "p", "--json"]).json()["id"].as_str().expect("an id").to_string();
     // Dropped, a host gets SIGKILL.

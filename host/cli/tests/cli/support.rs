@@ -58,8 +58,12 @@ impl Home {
 
     pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Ran {
         let mut command = self.command(arguments);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
         child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("written");
         self.ran(&child.wait_with_output().expect("it ends"))
     }
@@ -140,7 +144,8 @@ pub(crate) fn redact(text: &str) -> String {
 }
 
 fn word(word: &str) -> String {
-    let end = word.len() - word.chars().last().filter(|c| c.is_whitespace() || "\"(),".contains(*c)).map_or(0, char::len_utf8);
+    let end = word.len()
+        - word.chars().last().filter(|c| c.is_whitespace() || "\"(),".contains(*c)).map_or(0, char::len_utf8);
     let (body, tail) = word.split_at(end);
     let shown = match body {
         _ if is_uuid(body) => "[uuid]",
@@ -153,11 +158,16 @@ fn word(word: &str) -> String {
 }
 
 fn is_uuid(text: &str) -> bool {
-    text.len() == 36 && text.bytes().enumerate().all(|(at, byte)| if [8, 13, 18, 23].contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() })
+    text.len() == 36
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(at, byte)| if [8, 13, 18, 23].contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() })
 }
 
 fn is_time(text: &str) -> bool {
-    let is_digits = |text: &str, length: usize| text.len() >= length && text.bytes().take(length).all(|byte| byte.is_ascii_digit());
+    let is_digits =
+        |text: &str, length: usize| text.len() >= length && text.bytes().take(length).all(|byte| byte.is_ascii_digit());
     let date = text.len() >= 10 && is_digits(text, 4) && text.as_bytes()[4] == b'-' && is_digits(&text[5..], 2);
     let clock = text.len() == 8 && is_digits(text, 2) && text.as_bytes()[2] == b':' && is_digits(&text[3..], 2);
     date || clock

@@ -1,8 +1,9 @@
 //! Runs attempts as processes, through a warden that it starts and, when the warden dies, starts again.
 //!
-//! Invariants: the read ends of an attempt's output stay here, so a slow reader slows the task and nobody else; the exit
-//! is passed on after the last byte that was written before it. When a warden dies its attempts are `Lost`, reported
-//! after the next warden has ended what was left of them. Must not know: how processes are kept together or killed.
+//! Invariants: the read ends of an attempt's output stay here, so a slow reader slows the task and nobody else; the
+//! exit is passed on after the last byte that was written before it. When a warden dies its attempts are `Lost`,
+//! reported after the next warden has ended what was left of them. Must not know: how processes are kept together or
+//! killed.
 
 use super::link::{Link, LinkError, WardenProcess};
 use super::{Executor, Recovered, Report, Reports, Start, Stream, What};

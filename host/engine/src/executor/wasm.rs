@@ -1,7 +1,7 @@
 //! Attempts that are WebAssembly commands: a thin coat over the plugin room's `Commands`.
 //!
-//! Differences from processes: there are no signals, so `stop` ends the guest at once and `grace` means nothing; nothing outlives
-//! the host, so after a restart every attempt is gone.
+//! Differences from processes: there are no signals, so `stop` ends the guest at once and `grace` means nothing;
+//! nothing outlives the host, so after a restart every attempt is gone.
 
 use super::{Executor, Recovered, Report, Reports, Start, Stream, What};
 use crate::clock::Clock;

@@ -1,7 +1,7 @@
 //! The warden's end of the socket to the host: whole orders in, with the pipe ends that came along, and notices out.
 //!
-//! Invariants: it never blocks; a `Start` is given back only together with its two pipe ends; what cannot be written yet
-//! is kept, and is bounded by two notices per attempt. Must not know: what orders mean.
+//! Invariants: it never blocks; a `Start` is given back only together with its two pipe ends; what cannot be written
+//! yet is kept, and is bounded by two notices per attempt. Must not know: what orders mean.
 
 use super::protocol::{Decoder, FrameError, Notice, Order, encode};
 use rustix::io::Errno;

@@ -1,5 +1,5 @@
-//! A program for the tests of the process executor: `warden` is what `hostler warden` is in the real binary, `host` is a
-//! small host that runs one script and waits to be killed.
+//! A program for the tests of the process executor: `warden` is what `hostler warden` is in the real binary, `host` is
+//! a small host that runs one script and waits to be killed.
 //!
 //! Must not know: what the tests check.
 

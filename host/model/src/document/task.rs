@@ -367,7 +367,8 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Whether this flag makes a program run the argument that follows: `-c` and `-e`, also joined to others as in `sh -ec`.
+/// Whether this flag makes a program run the argument that follows: `-c` and `-e`, also joined to others as in `sh
+/// -ec`.
 fn takes_code(flag: &str) -> bool {
     let joined = flag.len() <= 5 && flag.starts_with('-') && !flag.starts_with("--") && flag.ends_with('c');
     joined || matches!(flag, "-e" | "--eval" | "--command" | "--execute")

@@ -224,7 +224,9 @@ proptest! {
     }
 
     #[test]
-    fn a_good_text_with_a_piece_replaced_is_read_or_refused(at in 0..EVERYTHING.len(), length in 0_usize..20, with in "[ -~]{0,8}|.{0,4}") {
+    fn a_good_text_with_a_piece_replaced_is_read_or_refused(
+            at in 0..EVERYTHING.len(), length in 0_usize..20, with in "[ -~]{0,8}|.{0,4}"
+        ) {
         let end = (at + length).min(EVERYTHING.len());
         prop_assume!(EVERYTHING.is_char_boundary(at) && EVERYTHING.is_char_boundary(end));
         check_sound(Pipeline::parse(&format!("{}{with}{}", &EVERYTHING[..at], &EVERYTHING[end..])));

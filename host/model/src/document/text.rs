@@ -1,4 +1,5 @@
-//! Reads JSON text (RFC 8259) into a tree that knows where each value stood, so that a problem can be shown in its place.
+//! Reads JSON text (RFC 8259) into a tree that knows where each value stood, so that a problem can be shown in its
+//! place.
 //!
 //! Invariants: never deeper than `DEPTH_MAX` nor larger than `VALUES_MAX`, whatever the input; repeated keys are kept
 //! side by side, for the reader of an object to complain about. Must not know what a pipeline is.
@@ -8,7 +9,8 @@ use std::borrow::Cow;
 
 /// How deep objects and arrays may nest: our own format needs 6, the rest is for values of params.
 pub(super) const DEPTH_MAX: usize = 64;
-/// Values in one document. Each costs some 40 bytes of memory while it is read, so this bounds what hostile input takes.
+/// Values in one document. Each costs some 40 bytes of memory while it is read, so this bounds what hostile input
+/// takes.
 pub(super) const VALUES_MAX: usize = 5_000_000;
 /// The place of what did not come from text.
 pub(super) const NOWHERE: u32 = u32::MAX;

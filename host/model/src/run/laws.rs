@@ -1,8 +1,8 @@
-//! Laws of the run machine: properties over random graphs and histories, and all graphs of three tasks against an evaluator
-//! that is as plain and slow as the decisions are written.
+//! Laws of the run machine: properties over random graphs and histories, and all graphs of three tasks against an
+//! evaluator that is as plain and slow as the decisions are written.
 //!
-//! A history runs twice: once straight through, and once on a machine that is thrown away and loaded from its rows before
-//! each event. Both must always agree.
+//! A history runs twice: once straight through, and once on a machine that is thrown away and loaded from its rows
+//! before each event. Both must always agree.
 
 use super::tests::{Rows, pipeline, task};
 use super::{Action, Applied, CancelReason, Change, Event, Outcome, Run, RunStatus, TaskStatus, Timer};
@@ -412,7 +412,8 @@ proptest! {
     }
 }
 
-/// All of decisions 4 to 6a for a run whose tasks run one after another: a fixed point, looked for from the start each time.
+/// All of decisions 4 to 6a for a run whose tasks run one after another: a fixed point, looked for from the start each
+/// time.
 fn evaluate(pipeline: &Pipeline, exits: &[i32]) -> (Vec<TaskStatus>, Outcome) {
     let count = pipeline.tasks.len();
     let mut seen = vec![(TaskStatus::Pending, None); count];

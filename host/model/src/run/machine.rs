@@ -1,8 +1,8 @@
 //! The machine behind `Run`: cells, the work list, and the rules of decisions 4 to 6c and 20.
 //!
-//! Each consequence that can touch many tasks (dependants of an end, roots at the start, a sweep) is an entry of the work
-//! list and is walked `STEP` edges at a time. Two things are not kept in rows and need not be: that a task waits for a slot
-//! (found again from its dependencies) and that KILL was sent (the timer of the grace sends it again).
+//! Each consequence that can touch many tasks (dependants of an end, roots at the start, a sweep) is an entry of the
+//! work list and is walked `STEP` edges at a time. Two things are not kept in rows and need not be: that a task waits
+//! for a slot (found again from its dependencies) and that KILL was sent (the timer of the grace sends it again).
 
 use super::{Action, Applied, CancelReason, Cause, Change, Event, Outcome, Refusal, RunStatus, TaskStatus, Timer};
 use crate::{Condition, Duration, Exit, Join, OnFailure, OnLost, Pipeline, Report, TaskIndex, TaskKind, Timestamp};
@@ -351,8 +351,8 @@ impl Run {
         self.cancel(CancelReason::Timeout, out)
     }
 
-    /// The first reason names the outcome, also where it is a fail-fast that left cleaning up to be done; a kill that comes
-    /// later only hastens.
+    /// The first reason names the outcome, also where it is a fail-fast that left cleaning up to be done; a kill that
+    /// comes later only hastens.
     fn cancel(&mut self, reason: CancelReason, out: &mut Applied) -> Result<(), Refusal> {
         if self.cancel.is_some() && (self.killing || reason != CancelReason::Kill) {
             return Err(Refusal::Cancelling);
@@ -682,7 +682,8 @@ impl Run {
     }
 }
 
-/// Whatever an attempt says about its end after it was told to end, it was stopped; unless it never was, or nobody knows.
+/// Whatever an attempt says about its end after it was told to end, it was stopped; unless it never was, or nobody
+/// knows.
 fn as_stopped(exit: Exit) -> Exit {
     match exit {
         Exit::Code { .. }

@@ -1,8 +1,8 @@
 //! Scripts for the run machine: a graph as text, lines of "seconds event" in, what changed and what to do out.
 //!
 //! A graph has one task a line: `sorry needs=build:failure,lint join=any retry=3/5s allow_failure codes=0,3 timeout=10s
-//! grace=2s lost=retry none`. A line of `@continue` or `@timeout=60s` speaks of the pipeline. Each wanted task is admitted at
-//! once, unless the script begins with `hold`.
+//! grace=2s lost=retry none`. A line of `@continue` or `@timeout=60s` speaks of the pipeline. Each wanted task is
+//! admitted at once, unless the script begins with `hold`.
 
 use super::{Action, Applied, CancelReason, Cause, Change, Event, Run, TaskRow, TaskStatus, Timer};
 use crate::spec::{Dependency, Edges, Process, Retry, Workspace};
@@ -318,3 +318,4 @@ fn read_exit(how: &str) -> Exit {
 }
 
 mod cases;
+mod late;

@@ -131,7 +131,8 @@ impl TaskStatus {
     }
 }
 
-/// Why a run is cancelled, weakest first. The first reason names the outcome; a stronger one only hastens (decision 6c).
+/// Why a run is cancelled, weakest first. The first reason names the outcome; a stronger one only hastens (decision
+/// 6c).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CancelReason {
@@ -196,8 +197,8 @@ pub enum Cause {
     Cancelled {
         reason: CancelReason,
     },
-    /// The run ended because all its tasks did; `failed` is the failure that ended the rest, or the first in the document that
-    /// nothing handled.
+    /// The run ended because all its tasks did; `failed` is the failure that ended the rest, or the first in the
+    /// document that nothing handled.
     AllDone {
         failed: Option<TaskIndex>,
     },

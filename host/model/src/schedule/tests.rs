@@ -1,4 +1,5 @@
-//! What is decided about instants, told as lines; and the gate of a subscription held to its laws over random histories.
+//! What is decided about instants, told as lines; and the gate of a subscription held to its laws over random
+//! histories.
 
 use super::*;
 use insta::assert_snapshot;
@@ -180,7 +181,8 @@ proptest! {
         let mut seen = Vec::new();
         for jump in jumps {
             wall += jump;
-            let undecided: Vec<_> = (mark / every + 1..).map(|n| n * every).take_while(|at| *at <= wall).map(Timestamp).collect();
+            let grid = (mark / every + 1..).map(|n| n * every);
+            let undecided: Vec<_> = grid.take_while(|at| *at <= wall).map(Timestamp).collect();
             for (at, _) in decide(&policy, SUBSCRIPTION, &undecided, Timestamp(wall), Open::default()) {
                 prop_assert!(at.0 > mark);
                 mark = at.0;

@@ -1,7 +1,7 @@
 //! Writing a run's log: one handle a run, however many tasks write to it; the file is opened when it is needed.
 //!
-//! A write that fails leaves the file as it was. A file that is found (after a restart) is read once, to cut a torn tail
-//! and to know what each attempt has kept.
+//! A write that fails leaves the file as it was. A file that is found (after a restart) is read once, to cut a torn
+//! tail and to know what each attempt has kept.
 
 use super::reader::LogReader;
 use super::record::{HEADER_BYTES, Header, encode};
@@ -61,8 +61,8 @@ impl RunLog {
         Self { inner: Arc::new(Inner { run, path, limits, files, tail: Mutex::default() }) }
     }
 
-    /// Written when it returns (a reader sees it), durable after `sync`. Streams of tasks stop at the limits, what the host
-    /// says is always kept.
+    /// Written when it returns (a reader sees it), durable after `sync`. Streams of tasks stop at the limits, what the
+    /// host says is always kept.
     pub fn write(
         &self,
         source: LogSource,
@@ -246,7 +246,8 @@ fn look_at(path: &Path, limits: LogLimits) -> Result<Tail, Error> {
             tail.bytes += length as u64;
         }
     }
-    // Who is at a limit has its mark already, or was cut off just before it and gets it with the next byte that is dropped.
+    // Who is at a limit has its mark already, or was cut off just before it and gets it with the next byte that is
+    // dropped.
     let at_limit = |tally: &Tally| tally.extent.bytes >= limits.attempt_bytes_max;
     let marks = marks_of(path, tail.attempts.values().any(at_limit) || tail.bytes >= limits.run_bytes_max)?;
     tail.marked = marks.run;

@@ -113,7 +113,8 @@ impl Get {
 fn text(ctx: &Context, detail: &RunDetail, tasks: &[Task]) -> String {
     let (run, paint, now) = (&detail.run, ctx.printer.out, time::now());
     let state = glyph::run_word(run.status.into(), paint);
-    let mut text = format!("{} {state}, version {}, took {}\n", paint.strong(&run_name::short(run)), run.version, took(run, now));
+    let mut text =
+        format!("{} {state}, version {}, took {}\n", paint.strong(&run_name::short(run)), run.version, took(run, now));
     let _ = writeln!(text, "{} created {} by {}", run.id, time::local(run.created_at.0), run.created_by.name);
     if let Some(summary) = &run.summary {
         let _ = writeln!(text, "why: {}", terminal::harmless(summary.as_bytes()));
@@ -123,7 +124,11 @@ fn text(ctx: &Context, detail: &RunDetail, tasks: &[Task]) -> String {
         let _ = writeln!(text, "cancelled: {reason}{by}");
     }
     if !detail.params.is_empty() {
-        let _ = writeln!(text, "params: {}", terminal::harmless(Value::Object(detail.params.clone()).to_string().as_bytes()));
+        let _ = writeln!(
+            text,
+            "params: {}",
+            terminal::harmless(Value::Object(detail.params.clone()).to_string().as_bytes())
+        );
     }
     let mut table = Table::new(&["TASK", "STATE", "ATTEMPT", "TOOK", "CODE", "OUTPUTS"]);
     for task in tasks {
@@ -134,7 +139,14 @@ fn text(ctx: &Context, detail: &RunDetail, tasks: &[Task]) -> String {
         let code = task.code.map_or_else(|| "-".into(), |code| code.to_string());
         let outputs = task.outputs.as_ref().map(|outputs| terminal::harmless(outputs.to_string().as_bytes()));
         let state = glyph::task_word(task.status.into(), paint);
-        table.row(vec![task.name.to_string(), state, task.attempt.to_string(), took, code, outputs.unwrap_or_default()]);
+        table.row(vec![
+            task.name.to_string(),
+            state,
+            task.attempt.to_string(),
+            took,
+            code,
+            outputs.unwrap_or_default(),
+        ]);
     }
     text + "\n" + &table.to_text(&ctx.printer)
 }

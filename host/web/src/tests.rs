@@ -1,1 +1,0 @@
-//! The API as its callers see it.
