@@ -11,7 +11,7 @@ use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::wasm::WasmExecutor;
 use hostler_engine::warden::Containment;
 use hostler_engine::{Clock, Engine, Executors, Handle, SlotSizes};
-use hostler_model::Epoch;
+use hostler_model::{Epoch, Kind};
 use hostler_plugin::{Compiler, Plugins, Runtime, RuntimeConfig};
 use hostler_store::{LogLimits, Opened, Options, Store};
 use std::path::{Path, PathBuf};
@@ -89,7 +89,9 @@ async fn open(config: &Config, data: PathBuf, clock: &Clock) -> Result<Opened, F
     let opened = opened.map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))?;
     opened.map_err(|error| {
         let text = format!("the data folder `{}` cannot be used: {}", data.display(), chain(&error));
-        Failure { message: text, ..Failure::of(error.kind(), &error) }.hint("name another folder with --data")
+        // A folder that cannot be used is the machine's state and no defect of ours, whatever the store holds of it.
+        let kind = if error.kind() == Kind::Internal { Kind::Unavailable } else { error.kind() };
+        Failure::new(ExitCode::from(kind), text).hint("name another folder with --data")
     })
 }
 

@@ -108,6 +108,11 @@ impl Plugins {
         (Self { by_name: Arc::new(by_name) }, errors)
     }
 
+    /// The component of a built-in, as it lies in the binary.
+    pub fn builtin_component(name: &str) -> Option<&'static [u8]> {
+        BUILTINS.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes)
+    }
+
     /// In order of name.
     pub fn list(&self) -> Vec<Plugin> {
         self.by_name.values().cloned().collect()

@@ -4,6 +4,7 @@
 //! here may depend on a room of the host: it must compile in seconds, before anything else is built.
 #![allow(clippy::disallowed_methods, reason = "this program reads its own environment and is not part of the host")]
 
+mod bench;
 mod demo;
 mod docs;
 mod machine;
@@ -29,6 +30,7 @@ const COMMANDS: &[Command] = &[
         run: tidy::run,
     },
     Command { name: "plugins", about: "Build all components for wasm32-wasip2", run: plugins::run },
+    Command { name: "bench", about: "Measure the budget: [--dev] [--json FILE] [ROW…]", run: bench::run },
     Command { name: "docs", about: "Write docs/reference again; --check only compares", run: docs::run },
 ];
 

@@ -36,8 +36,13 @@ impl Source {
     }
 
     fn show_placeless(&self, problem: &Problem, paint: Paint) -> String {
-        let at = if problem.at.is_empty() { String::new() } else { format!(" {}:", problem.at) };
-        format!("{}:{at} {}\n{}", paint.strong(&self.name), problem.message, hint(problem, paint))
+        // What is no JSON pointer is not in this text: a variable of the environment, an option.
+        let place = match problem.at.as_str() {
+            "" => self.name.clone(),
+            at if at.starts_with('/') => format!("{}: {at}", self.name),
+            at => at.to_string(),
+        };
+        format!("{}: {}\n{}", paint.strong(&place), problem.message, hint(problem, paint))
     }
 }
 

@@ -84,15 +84,13 @@ impl Home {
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
         assert!(line.contains("\"url\""), "the host did not start: {line:?}");
-        let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-        Host { child, url: line["url"].as_str().expect("an address").into() }
+        Host { child }
     }
 }
 
 /// Ended with the test that started it.
 pub(crate) struct Host {
     child: Child,
-    pub(crate) url: String,
 }
 
 impl Host {

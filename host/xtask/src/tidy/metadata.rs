@@ -36,6 +36,8 @@ pub(crate) struct Dependency {
     pub(crate) req: String,
     pub(crate) path: Option<String>,
     pub(crate) features: Vec<String>,
+    /// None for a plain one, else `dev` or `build`.
+    pub(crate) kind: Option<String>,
 }
 
 #[derive(Deserialize)]

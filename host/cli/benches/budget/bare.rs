@@ -1,0 +1,132 @@
+//! The mechanisms under the host, with nothing around them: spawning, committing, replaying statements.
+//!
+//! Invariant: durability is the same as the host's, or the comparison would be a lie.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = "/bin/true";
+
+fn spawn() -> std::process::Child {
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("it starts")
+}
+
+/// One process after the other.
+pub(crate) fn spawns_in_a_row(count: usize) -> Duration {
+    let begun = Instant::now();
+    for _ in 0..count {
+        spawn().wait().expect("it ends");
+    }
+    begun.elapsed()
+}
+
+/// All at once.
+pub(crate) fn spawns_together(count: usize) -> Duration {
+    let begun = Instant::now();
+    let children: Vec<_> = (0..count).map(|_| spawn()).collect();
+    for mut child in children {
+        child.wait().expect("it ends");
+    }
+    begun.elapsed()
+}
+
+/// As the host opens its own.
+fn open(path: &Path) -> Connection {
+    let database = Connection::open(path).expect("the database opens");
+    let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+        PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000;";
+    database.execute_batch(settings).expect("settings hold");
+    database
+}
+
+/// A database for single durable commits of one small row.
+pub(crate) struct Commits {
+    database: Connection,
+    _folder: tempfile::TempDir,
+}
+
+impl Commits {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database = open(&folder.path().join("bare.db"));
+        database.execute_batch("CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL)").expect("made");
+        Self { database, _folder: folder }
+    }
+
+    /// The time of each of so many commits.
+    pub(crate) fn each(&self, count: usize) -> Vec<Duration> {
+        let mut insert = self.database.prepare("INSERT INTO note (text) VALUES (?1)").expect("prepared");
+        let timed = (0..count).map(|_| {
+            let begun = Instant::now();
+            insert.execute(["some text as long as what a task leaves"]).expect("committed");
+            begun.elapsed()
+        });
+        timed.collect()
+    }
+
+    pub(crate) fn together(&self, count: usize) -> Duration {
+        self.each(count).iter().sum()
+    }
+}
+
+/// The rows that a run left, to be written again.
+pub(crate) struct Replay {
+    /// A copy of the data without them.
+    template: std::path::PathBuf,
+    tasks: Vec<Vec<Value>>,
+    events: Vec<Vec<Value>>,
+}
+
+const TASK: &str = "run_key, task, item, status, attempt, due_at, cause, started_at, ended_at, code, outputs";
+const EVENT: &str =
+    "at, namespace_id, kind, pipeline_key, run_key, task, item, attempt, subscription_id, actor_kind, actor_name, data";
+
+impl Replay {
+    /// Takes the tasks of the newest run out of a database that nobody uses, which becomes the template.
+    pub(crate) fn take(database: &Path) -> Self {
+        let connection = open(database);
+        let newest = "(SELECT max(key) FROM run)";
+        let tasks = read(&connection, &format!("SELECT {TASK} FROM task WHERE run_key = {newest} ORDER BY task"));
+        let events = format!("SELECT {EVENT} FROM event WHERE run_key = {newest} AND task IS NOT NULL ORDER BY cursor");
+        let events = read(&connection, &events);
+        assert_eq!(tasks.len(), events.len(), "each task makes one step");
+        connection.execute_batch("DELETE FROM task; DELETE FROM event; VACUUM;").expect("emptied");
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("one file");
+        Self { template: database.into(), tasks, events }
+    }
+
+    /// Writes them again into a fresh copy, so many tasks a commit.
+    pub(crate) fn run(&self, batch: usize) -> Duration {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let copy = folder.path().join("replay.db");
+        std::fs::copy(&self.template, &copy).expect("copied");
+        let database = open(&copy);
+        let marks = |columns: &str| vec!["?"; columns.split(',').count()].join(", ");
+        let statement =
+            |table: &str, columns: &str| format!("INSERT INTO {table} ({columns}) VALUES ({})", marks(columns));
+        let mut task = database.prepare(&statement("task", TASK)).expect("prepared");
+        let mut event = database.prepare(&statement("event", EVENT)).expect("prepared");
+        let begun = Instant::now();
+        for (tasks, events) in self.tasks.chunks(batch).zip(self.events.chunks(batch)) {
+            database.execute_batch("BEGIN IMMEDIATE").expect("begun");
+            for (one, other) in tasks.iter().zip(events) {
+                task.execute(params_from_iter(one)).expect("inserted");
+                event.execute(params_from_iter(other)).expect("inserted");
+            }
+            database.execute_batch("COMMIT").expect("committed");
+        }
+        begun.elapsed()
+    }
+}
+
+fn read(database: &Connection, sql: &str) -> Vec<Vec<Value>> {
+    let mut statement = database.prepare(sql).expect("the query is good");
+    let columns = statement.column_count();
+    let rows = statement.query_map([], |row| (0..columns).map(|column| row.get(column)).collect());
+    rows.expect("it runs").collect::<Result<_, _>>().expect("rows")
+}

@@ -1,0 +1,89 @@
+//! The real binary on a data folder of its own: started, reached through its API, stopped or killed.
+//!
+//! Invariants: nothing of this machine's settings reaches it; it never outlives its owner here. Shared by the crash test and
+//! the bench. Must not know what is asked of the host.
+
+use hostler_web::Client;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A machine that builds at the same time is slow.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Between two looks at something that another process does.
+pub(crate) const LOOK: Duration = Duration::from_millis(1);
+
+pub(crate) struct Host {
+    child: Child,
+    pub(crate) client: Client,
+    /// From the start of the process to its first answer that needed the database.
+    pub(crate) ready_after: Duration,
+}
+
+impl Host {
+    /// Serves `home`/data; what it says about itself is appended to `home`/host.log.
+    pub(crate) async fn start(home: &Path) -> Self {
+        let begun = Instant::now();
+        let mut child = command(home).stdout(Stdio::piped()).spawn().expect("the binary starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+        let said = || std::fs::read_to_string(home.join("host.log")).unwrap_or_default();
+        assert!(line.contains("\"url\""), "the host did not start: {line}{}", said());
+        let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        let text = |key: &str| line[key].as_str().unwrap_or_default();
+        let token = std::fs::read_to_string(text("token_file")).expect("the token is there");
+        let client = Client::new(text("url"), token.trim()).expect("its own address is good");
+        let limit = begun + LIMIT;
+        while let Err(error) = client.whoami().await {
+            assert!(Instant::now() < limit, "the host does not answer: {error}{}", said());
+            tokio::time::sleep(LOOK).await;
+        }
+        Self { child, client, ready_after: begun.elapsed() }
+    }
+
+    #[allow(dead_code, reason = "the crash test does not look at the process")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, as the kernel does it when memory is short.
+    #[allow(dead_code, reason = "the bench kills nothing")]
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it is our child");
+    }
+
+    /// SIGTERM, and waits until it is gone.
+    pub(crate) async fn stop(mut self) -> ExitStatus {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).expect("it can be told to stop");
+        let limit = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
+            }
+            assert!(Instant::now() < limit, "the host did not stop within {LIMIT:?}");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(home: &Path) -> Command {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(home.join("host.log")).expect("a log file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hostler"));
+    command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--log-level", "warn", "--data"]);
+    command.arg(home.join("data")).current_dir(home).env_clear();
+    command.env("HOME", home).env("PATH", "/usr/local/bin:/usr/bin:/bin").env("TZ", "UTC");
+    command.stdin(Stdio::null()).stderr(log);
+    command
+}

@@ -1,0 +1,35 @@
+//! Looks for processes of a data folder in `/proc`.
+//!
+//! Each process task carries `HOSTLER_HANDLE`, and its output file lies below the data folder; both are in its environment.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A second is promised on a machine that has time; one that builds ten crates at once gets some more.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Waits until no task of the folder runs any more, and answers how long that took.
+pub(crate) async fn gone(data: &Path) -> Duration {
+    let begun = Instant::now();
+    loop {
+        let left = of(data);
+        if left.is_empty() {
+            return begun.elapsed();
+        }
+        assert!(begun.elapsed() < LIMIT, "tasks outlived their host by {LIMIT:?}: {left:?}");
+        tokio::time::sleep(crate::host::LOOK).await;
+    }
+}
+
+fn of(data: &Path) -> Vec<String> {
+    let folder = data.display().to_string();
+    let processes = std::fs::read_dir("/proc").expect("proc is mounted").flatten();
+    let is_ours = |environment: &[u8]| {
+        let text = String::from_utf8_lossy(environment);
+        text.contains("HOSTLER_HANDLE=") && text.contains(&folder)
+    };
+    processes
+        .filter(|entry| std::fs::read(entry.path().join("environ")).is_ok_and(|environment| is_ours(&environment)))
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
