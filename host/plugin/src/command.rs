@@ -57,7 +57,7 @@ pub struct CommandSpec {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum CommandExit {
-    /// WASI 0.2 itself tells only 0 and 1; other codes come from guests that use `exit-with-code`.
+    /// Other codes than 0 and 1 come only from guests that call `exit-with-code` of WASI 0.2.12.
     Code(i32),
     Trapped {
         message: String,
@@ -102,10 +102,7 @@ impl WasiView for Guest {
 /// What every command finds: WASI 0.2, with what its own context holds.
 pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
-    let mut options = wasmtime_wasi::p2::bindings::LinkOptions::default();
-    // WASI 0.2 calls it unstable, but it is the only way to say another code than 0 and 1.
-    options.cli_exit_with_code(true);
-    wasmtime_wasi::p2::add_to_linker_with_options_async(&mut linker, &options)?;
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     Ok(linker)
 }
 

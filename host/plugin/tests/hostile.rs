@@ -93,7 +93,7 @@ async fn a_trap_is_told_with_function_and_what_the_guest_said() {
         assert!(matches!(error.failure, Failure::Trap(_)), "{error:?}");
         assert_eq!((error.role, error.function), (Some(Role::Trigger), function));
         assert!(error.stderr.contains("the sky falls"), "{}", error.stderr);
-        assert!(error.digest.starts_with("sha256:") && error.to_string().contains("hostile"), "{error}");
+        assert!(error.digest.starts_with("sha256:") && error.to_string().contains("unreachable"), "{error}");
     }
     let deep = foe.upcoming(&behaving("recurse"), AT, 1).await.expect_err("trapped");
     // The guest's own stack or the engine's, whichever ends first.
