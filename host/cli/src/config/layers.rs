@@ -1,7 +1,7 @@
 //! The layers of settings, low to high: default.toml, a file, `HOSTLER_CONFIG_*`, options of the command line.
 //!
-//! Invariants: the keys of `default.toml` are the keys there are; each value knows where it came from, and in a file its
-//! place. Must not know: what a key means.
+//! Invariants: the keys of `default.toml` are the keys there are; each value knows where it came from, and in a
+//! file its place. Must not know: what a key means.
 
 use crate::environment::Environment;
 use hostler_model::Problem;

@@ -13,8 +13,9 @@ impl Table {
         Self { head: head.to_vec(), rows: Vec::new() }
     }
 
+    /// Cells may hold what a plugin or a person wrote: each stays one line and harmless.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        self.rows.push(cells.iter().map(|cell| terminal::one_line(cell)).collect());
     }
 
     pub(crate) fn is_empty(&self) -> bool {
