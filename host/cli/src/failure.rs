@@ -16,7 +16,7 @@ pub(crate) struct Failure {
     /// Every mistake of the input, where it is the input that is wrong.
     pub(crate) problems: Vec<Problem>,
     /// The text that the problems' lines and columns are in.
-    pub(crate) source: Option<Source>,
+    pub(crate) source: Option<Box<Source>>,
     /// For the operator who looks into the log of the host.
     pub(crate) request: Option<String>,
 }
@@ -44,7 +44,7 @@ impl Failure {
 
     #[must_use]
     pub(crate) fn source(mut self, source: Source) -> Self {
-        self.source = Some(source);
+        self.source = Some(Box::new(source));
         self
     }
 

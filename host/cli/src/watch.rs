@@ -236,10 +236,10 @@ impl<'a> Watch<'a> {
 
     fn wrote(&mut self, record: &LogRecord) -> Result<(), Failure> {
         let lines = self.lines.push(record, &record.bytes());
-        lines.into_iter().try_for_each(|line| self.line(line))
+        lines.into_iter().try_for_each(|line| self.line(&line))
     }
 
-    fn line(&mut self, line: LogLine) -> Result<(), Failure> {
+    fn line(&mut self, line: &LogLine) -> Result<(), Failure> {
         let text = terminal::harmless(&line.bytes);
         if self.watched == Watched::Local {
             let printer = &self.ctx.printer;
@@ -294,7 +294,7 @@ impl<'a> Watch<'a> {
 
     /// The summary, and the exit code of the outcome.
     fn finish(mut self) -> Result<ExitCode, Failure> {
-        std::mem::take(&mut self.lines).finish().into_iter().try_for_each(|line| self.line(line))?;
+        std::mem::take(&mut self.lines).finish().into_iter().try_for_each(|line| self.line(&line))?;
         let (printer, now) = (&self.ctx.printer, time::now());
         let status: RunStatus = self.detail.run.status.into();
         let outcome = status.outcome().unwrap_or(Outcome::Failed);

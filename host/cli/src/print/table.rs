@@ -14,7 +14,7 @@ impl Table {
     }
 
     /// Cells may hold what a plugin or a person wrote: each stays one line and harmless.
-    pub(crate) fn row(&mut self, cells: Vec<String>) {
+    pub(crate) fn row(&mut self, cells: &[String]) {
         self.rows.push(cells.iter().map(|cell| terminal::one_line(cell)).collect());
     }
 
@@ -56,8 +56,8 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let mut table = Table::new(&["NAME", "STATE"]);
-        table.row(vec!["a".into(), "success".into()]);
-        table.row(vec!["long-name".into(), "failed".into()]);
+        table.row(&["a".into(), "success".into()]);
+        table.row(&["long-name".into(), "failed".into()]);
         let (out, err) = (Paint::PLAIN, Paint::PLAIN);
         let printer = Printer { json: false, out, err, out_is_terminal: false, err_is_terminal: false };
         insta::assert_snapshot!(table.to_text(&printer), @r"
