@@ -1,7 +1,7 @@
 //! The one place that puts store, plugins, executors and engine together, for `serve` and for `local run`.
 //!
-//! Order of a start: data folder, WebAssembly runtime, plugins, warden, engine. A plugin that cannot be loaded keeps no other
-//! and no host from starting. Must not know: how the host is reached, what is printed.
+//! Order of a start: data folder, WebAssembly runtime, plugins, warden, engine. A plugin that cannot be loaded
+//! keeps no other and no host from starting. Must not know: how the host is reached, what is printed.
 
 use crate::config::{Config, StopMode};
 use crate::environment::Environment;

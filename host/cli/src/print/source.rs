@@ -19,7 +19,7 @@ impl Source {
             return self.show_placeless(problem, paint);
         };
         let place = format!("{}:{line}:{column}", self.name);
-        let mut text = format!("{}: {}\n", paint.strong(&place), problem.message);
+        let mut text = format!("{}: {}\n", paint.strong(&place), terminal::one_line(&problem.message));
         if let Some(shown) = self.text.lines().nth(line.saturating_sub(1) as usize) {
             let (shown, caret) = window(shown, column.saturating_sub(1) as usize);
             let margin = line.to_string();
@@ -42,12 +42,12 @@ impl Source {
             at if at.starts_with('/') => format!("{}: {at}", self.name),
             at => at.to_string(),
         };
-        format!("{}: {}\n{}", paint.strong(&place), problem.message, hint(problem, paint))
+        format!("{}: {}\n{}", paint.strong(&place), terminal::one_line(&problem.message), hint(problem, paint))
     }
 }
 
 fn hint(problem: &Problem, paint: Paint) -> String {
-    problem.hint.iter().map(|hint| format!("  {}: {hint}\n", paint.strong("hint"))).collect()
+    problem.hint.iter().map(|hint| format!("  {}: {}\n", paint.strong("hint"), terminal::one_line(hint))).collect()
 }
 
 /// The part of a line around `column` (in characters, from 0), tabs as one blank each, and where the column is in it.

@@ -1,4 +1,5 @@
-//! Runs the binary in a home of its own, starts hosts on free ports, and takes out of outputs what differs from run to run.
+//! Runs the binary in a home of its own, starts hosts on free ports, and takes out of outputs what differs from run
+//! to run.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
