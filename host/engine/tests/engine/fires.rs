@@ -180,7 +180,7 @@ async fn a_subscription_that_cannot_work_is_refused_with_every_problem() {
     let host = Host::start(data.path(), NEW_YEAR).await;
     host.up(nothing()).await;
     let new = |plugin: &str, params| subscription("p", plugin, params, Overlap::Skip, CatchUp::None);
-    let refused = host.handle().subscribe(new("interval", json!({"every": "soon", "evry": 1}))).await;
+    let refused = host.handle().subscribe(new("interval", json!({"every": 5, "evry": 1}))).await;
     let refused = refused.expect_err("refused");
     assert_eq!(refused.kind(), Kind::Invalid);
     assert!(refused.problems().is_some_and(|problems| problems.0.len() >= 2), "{refused:?}");

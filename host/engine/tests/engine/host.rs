@@ -157,6 +157,7 @@ impl Host {
     pub async fn is_scheduled(&self, id: SubscriptionId) {
         self.until("a quiet subscription", |host| {
             let row = host.look(|tx| tx.subscription(id)).expect("it is there");
+            assert_eq!(row.error, None);
             let open = host.look(|tx| tx.open_fires(100)).is_empty();
             let waits = row.schedule.ends || row.schedule.due_at.is_some_and(|due| due > host.handle().clock().wall());
             (open && waits).then_some(())

@@ -76,7 +76,7 @@ async fn a_failure_stops_the_rest_and_says_why() {
     let run = host.begin("p").await;
     assert_eq!(host.ended(run.id).await, RunStatus::Failed);
     let mut states = host.states(&run);
-    states.sort();
+    states.sort_by(|one, other| one.0.cmp(&other.0));
     let expected = [
         ("after", TaskStatus::Skipped),
         ("bad", TaskStatus::Failed),
