@@ -115,7 +115,11 @@ impl ReadTx<'_> {
     pub fn run_by_number(&self, pipeline: PipelineKey, number: u64) -> Result<Option<RunRow>, Error> {
         // No row has a number that does not fit.
         let Ok(number) = i64::try_from(number) else { return Ok(None) };
-        self.one(concat!(run_columns!(), " WHERE run.pipeline_key = ?1 AND run.number = ?2"), [pipeline.0, number], read_run)
+        self.one(
+            concat!(run_columns!(), " WHERE run.pipeline_key = ?1 AND run.number = ?2"),
+            [pipeline.0, number],
+            read_run,
+        )
     }
 
     /// The run that a fire started under this key, if it did.

@@ -173,13 +173,7 @@ mod tests {
 
     #[test]
     fn a_mistake_in_a_body_is_said_with_its_place() {
-        let bodies = [
-            r#"{"version": "one"}"#,
-            r#"{"verson": 1}"#,
-            "{\"params\": {\n  \"a\": }",
-            "{} x",
-            "[]",
-        ];
+        let bodies = [r#"{"version": "one"}"#, r#"{"verson": 1}"#, "{\"params\": {\n  \"a\": }", "{} x", "[]"];
         insta::assert_snapshot!(bodies.map(place).join("\n"));
     }
 

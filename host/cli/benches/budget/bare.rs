@@ -83,7 +83,8 @@ pub(crate) struct Replay {
 }
 
 const TASK: &str = "run_key, task, item, status, attempt, due_at, cause, started_at, ended_at, code, outputs";
-const EVENT: &str = "at, namespace_id, kind, pipeline_key, run_key, task, item, attempt, subscription_id, actor_kind, actor_name, data";
+const EVENT: &str =
+    "at, namespace_id, kind, pipeline_key, run_key, task, item, attempt, subscription_id, actor_kind, actor_name, data";
 
 impl Replay {
     /// Takes the tasks of the newest run out of a database that nobody uses, which becomes the template.
@@ -106,7 +107,8 @@ impl Replay {
         std::fs::copy(&self.template, &copy).expect("copied");
         let database = open(&copy);
         let marks = |columns: &str| vec!["?"; columns.split(',').count()].join(", ");
-        let statement = |table: &str, columns: &str| format!("INSERT INTO {table} ({columns}) VALUES ({})", marks(columns));
+        let statement =
+            |table: &str, columns: &str| format!("INSERT INTO {table} ({columns}) VALUES ({})", marks(columns));
         let mut task = database.prepare(&statement("task", TASK)).expect("prepared");
         let mut event = database.prepare(&statement("event", EVENT)).expect("prepared");
         let begun = Instant::now();

@@ -76,7 +76,16 @@ pub(crate) fn table(rows: &[Row]) -> String {
         let bare = row.bare.as_ref().map(Spread::shown).unwrap_or_default();
         let ratio = row.ratio().map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
         let verdict = row.verdict().to_owned();
-        [row.what.clone(), row.unit.into(), row.ours.shown(), bare, ratio, row.budget.clone(), verdict, row.note.clone()]
+        [
+            row.what.clone(),
+            row.unit.into(),
+            row.ours.shown(),
+            bare,
+            ratio,
+            row.budget.clone(),
+            verdict,
+            row.note.clone(),
+        ]
     });
     let lines: Vec<_> = std::iter::once(head).chain(lines).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();

@@ -28,7 +28,8 @@ async fn every_route_declares_its_permission_and_asks_for_it() {
     for (method, path, needs) in operations() {
         let send = |token: Option<&str>| {
             let builder = http::Request::builder().method(method.clone()).uri(&path).header("host", "localhost");
-            let builder = token.into_iter().fold(builder, |b, token| b.header("authorization", format!("Bearer {token}")));
+            let builder =
+                token.into_iter().fold(builder, |b, token| b.header("authorization", format!("Bearer {token}")));
             house.send(builder.body(Body::empty()).expect("a request"))
         };
         if needs == "none" {
@@ -77,7 +78,8 @@ async fn a_browser_on_another_site_starts_nothing() {
     rebound.headers_mut().insert("host", "evil.example".parse().expect("a value"));
     assert_eq!(house.send(rebound).await.status, StatusCode::FORBIDDEN);
     // A form of another site can send plain text without asking first.
-    let form = request(Method::POST, &path).header("content-type", "text/plain").body(Body::from("{}")).expect("a request");
+    let form =
+        request(Method::POST, &path).header("content-type", "text/plain").body(Body::from("{}")).expect("a request");
     assert_eq!(house.send(form).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(house.get(&format!("{BASE}/runs")).await.json()["items"], json!([]));
     house.close().await;
@@ -88,7 +90,9 @@ async fn every_answer_says_how_it_may_be_used() {
     let house = House::open().await;
     for path in ["/", "/health", "/metrics", "/nowhere", "/api/v1/openapi.json"] {
         let answer = house.get(path).await;
-        for (name, value) in [("x-content-type-options", "nosniff"), ("x-frame-options", "DENY"), ("cache-control", "no-store")] {
+        for (name, value) in
+            [("x-content-type-options", "nosniff"), ("x-frame-options", "DENY"), ("cache-control", "no-store")]
+        {
             assert_eq!(answer.headers[name], value, "{path}");
         }
         assert!(answer.headers["content-security-policy"].to_str().expect("text").starts_with("default-src 'none'"));

@@ -13,7 +13,10 @@ fn the_published_document_is_that_of_the_code() {
         std::fs::write(&path, &text).expect("written");
     }
     let published = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(published == text, "docs/reference/openapi.json is not that of the code; write it anew with `cargo xtask docs`");
+    assert!(
+        published == text,
+        "docs/reference/openapi.json is not that of the code; write it anew with `cargo xtask docs`"
+    );
 }
 
 #[test]
@@ -42,7 +45,8 @@ fn captures(path: &str, operation: &Value) {
         .filter(|parameter| parameter["in"] == "path")
         .filter_map(|parameter| parameter["name"].as_str())
         .collect();
-    let captured: HashSet<&str> = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
+    let captured: HashSet<&str> =
+        path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
     assert_eq!(described, captured, "{path}");
 }
 

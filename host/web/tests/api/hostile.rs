@@ -64,7 +64,10 @@ async fn mistakes_are_told_with_their_place_in_one_form() {
     note(house.post(&start, json!({"version": "one"})).await);
     note(house.post(&format!("{BASE}/validate"), json!({"id": "p", "taks": {}})).await);
     note(house.post(&format!("{BASE}/pipelines"), json!({"id": "p", "taks": {}})).await);
-    let key = request(Method::POST, &start).header("idempotency-key", "x".repeat(256)).body(Body::empty()).expect("a request");
+    let key = request(Method::POST, &start)
+        .header("idempotency-key", "x".repeat(256))
+        .body(Body::empty())
+        .expect("a request");
     note(house.send(key).await);
     insta::assert_json_snapshot!("mistakes", said);
     house.close().await;

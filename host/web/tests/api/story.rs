@@ -75,7 +75,9 @@ async fn a_log_is_read_as_text_as_records_and_followed_without_gap_or_repeat() {
     let run = house.begin("talker").await;
     house.ended(&run).await;
     let logs = format!("{BASE}/runs/{run}/logs");
-    let stdout = house.send(request(Method::GET, &format!("{logs}?stream=stderr")).body(Body::empty()).expect("a request")).await;
+    let stdout = house
+        .send(request(Method::GET, &format!("{logs}?stream=stderr")).body(Body::empty()).expect("a request"))
+        .await;
     assert_eq!(stdout.text, "two\n");
     assert_eq!(stdout.headers["content-type"], "text/plain; charset=utf-8");
     assert_eq!(stdout.headers["content-disposition"], "attachment; filename=\"talker-1.log\"");
@@ -165,7 +167,8 @@ async fn a_subscription_is_previewed_made_paused_and_deleted() {
     assert_eq!(house.delete(&of("")).await.status, StatusCode::NO_CONTENT);
     assert_eq!(house.get(&of("")).await.status, StatusCode::NOT_FOUND);
     let plugins = house.get(&format!("{BASE}/plugins")).await.json();
-    let names: Vec<_> = plugins["items"].as_array().expect("items").iter().map(|plugin| plugin["name"].clone()).collect();
+    let names: Vec<_> =
+        plugins["items"].as_array().expect("items").iter().map(|plugin| plugin["name"].clone()).collect();
     assert_eq!(names, ["cron", "interval"]);
     assert!(house.get(&format!("{BASE}/plugins/interval")).await.json()["roles"]["trigger"].is_object());
     house.close().await;

@@ -47,7 +47,11 @@ struct Timed {
 impl Timed {
     async fn new(client: &Client, pipeline: &str) -> Self {
         // The cursor is that of the last event: the stream begins now, also when it is opened later.
-        let query = FollowQuery { kind: Some("run.success".into()), after: Some(last_cursor(client).await), ..FollowQuery::default() };
+        let query = FollowQuery {
+            kind: Some("run.success".into()),
+            after: Some(last_cursor(client).await),
+            ..FollowQuery::default()
+        };
         let ends = client.follow_events(&slug("default"), &query);
         Self { client: client.clone(), pipeline: slug(pipeline), ends }
     }

@@ -9,9 +9,7 @@ use crate::host::{self, Host};
 use crate::processes::ticks;
 use hostler_engine::Clock;
 use hostler_model::{Actor, Duration as Span, Slug, Timestamp};
-use hostler_store::{
-    CatchUp, NamespaceId, NewSubscription, Options, Overlap, Policy, Schedule, Store, WriteTx,
-};
+use hostler_store::{CatchUp, NamespaceId, NewSubscription, Options, Overlap, Policy, Schedule, Store, WriteTx};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
 use std::path::Path;
@@ -87,7 +85,9 @@ fn insert(
 pub(crate) async fn start() -> Vec<Row> {
     let home = prepared().await;
     let without = starts(home.path()).await;
-    subscribe(home.path(), MANY, |now, index| now.plus(Span::from_secs(86_400)).plus(Span::from_millis(index.unsigned_abs())));
+    subscribe(home.path(), MANY, |now, index| {
+        now.plus(Span::from_secs(86_400)).plus(Span::from_millis(index.unsigned_abs()))
+    });
     let ours = starts(home.path()).await;
     let host = Host::start(home.path()).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
