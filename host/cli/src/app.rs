@@ -1,7 +1,7 @@
 //! The one place that puts store, plugins, executors and engine together, for `serve` and for `local run`.
 //!
-//! Order of a start: data folder, WebAssembly runtime, plugins, warden, engine. A plugin that cannot be loaded keeps no other
-//! and no host from starting. Must not know: how the host is reached, what is printed.
+//! Order of a start: data folder, WebAssembly runtime, plugins, warden, engine. A plugin that cannot be loaded
+//! keeps no other and no host from starting. Must not know: how the host is reached, what is printed.
 
 use crate::config::{Config, StopMode};
 use crate::environment::Environment;
@@ -11,7 +11,7 @@ use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::wasm::WasmExecutor;
 use hostler_engine::warden::Containment;
 use hostler_engine::{Clock, Engine, Executors, Handle, SlotSizes};
-use hostler_model::Epoch;
+use hostler_model::{Epoch, Kind};
 use hostler_plugin::{Compiler, Plugins, Runtime, RuntimeConfig};
 use hostler_store::{LogLimits, Opened, Options, Store};
 use std::path::{Path, PathBuf};
@@ -89,7 +89,9 @@ async fn open(config: &Config, data: PathBuf, clock: &Clock) -> Result<Opened, F
     let opened = opened.map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))?;
     opened.map_err(|error| {
         let text = format!("the data folder `{}` cannot be used: {}", data.display(), chain(&error));
-        Failure { message: text, ..Failure::of(error.kind(), &error) }.hint("name another folder with --data")
+        // A folder that cannot be used is the machine's state and no defect of ours, whatever the store holds of it.
+        let kind = if error.kind() == Kind::Internal { Kind::Unavailable } else { error.kind() };
+        Failure::new(ExitCode::from(kind), text).hint("name another folder with --data")
     })
 }
 

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 /// Run automation: pipelines of tasks, started by sandboxed plugins
 ///
-/// `hostler serve` starts a host; every other command talks to a running one, except `local run`, `validate`, `config`
-/// and `completion`, which need none.
+/// `hostler serve` starts a host; every other command talks to a running one, except `local run`, `validate`,
+/// `config` and `completion`, which need none.
 #[derive(clap::Parser, Debug)]
 #[command(
     name = "hostler",

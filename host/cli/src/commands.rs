@@ -21,6 +21,7 @@ mod version;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::print::terminal;
 use hostler_web::types::Explanation;
 use serde::Serialize;
 use serde_json::json;
@@ -86,8 +87,9 @@ fn explanation(ctx: &Context, found: &Explanation) -> Result<(), Failure> {
     if ctx.printer.json {
         return ctx.printer.json(found);
     }
-    let mut text = format!("{}: {}\n", ctx.printer.out.strong(&found.state), found.because);
-    found.details.iter().for_each(|detail| text.push_str(&format!("  {detail}\n")));
+    // A guest's own words may stand in a reason.
+    let mut text = format!("{}: {}\n", ctx.printer.out.strong(&found.state), terminal::one_line(&found.because));
+    found.details.iter().for_each(|detail| text.push_str(&format!("  {}\n", terminal::one_line(detail))));
     if !found.next.is_empty() {
         text.push_str("next:\n");
     }
@@ -95,8 +97,8 @@ fn explanation(ctx: &Context, found: &Explanation) -> Result<(), Failure> {
     ctx.printer.result(&text)
 }
 
-/// The commands by which the host starts children of itself. They are kept away from clap: the warden must stay small and
-/// single-threaded, and neither is for people.
+/// The commands by which the host starts children of itself. They are kept away from clap: the warden must stay
+/// small and single-threaded, and neither is for people.
 pub(crate) fn child(mut arguments: impl Iterator<Item = OsString>) -> Option<ProcessExitCode> {
     let command = arguments.nth(1)?;
     match command.to_str()? {

@@ -1,7 +1,8 @@
 //! The settings of a host, typed. Every key stands in `default.toml` with its meaning and its default.
 //!
-//! Invariants: all problems of all layers are reported together, each with its place; the keys read here and the keys of
-//! `default.toml` are the same (a test holds them together). Must not know: what the engine does with a setting.
+//! Invariants: all problems of all layers are reported together, each with its place; the keys read here and the
+//! keys of `default.toml` are the same (a test holds them together). Must not know: what the engine does with a
+//! setting.
 
 mod layers;
 mod reader;

@@ -1,4 +1,5 @@
-//! A pipeline document as it lies in a file: read, checked with the host's own parser, its relative paths made absolute.
+//! A pipeline document as it lies in a file: read, checked with the host's own parser, its relative paths made
+//! absolute.
 //!
 //! Invariant: what is sent to a host names files absolutely, since the host does not stand where the file lies.
 

@@ -3,7 +3,7 @@
 //! Printed once, by `main`. Must not know: which command it came from.
 
 use crate::exit_code::ExitCode;
-use crate::print::{Paint, source::Source};
+use crate::print::{Paint, source::Source, terminal};
 use hostler_model::{Kind, Problem, Problems};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ pub(crate) struct Failure {
     /// Every mistake of the input, where it is the input that is wrong.
     pub(crate) problems: Vec<Problem>,
     /// The text that the problems' lines and columns are in.
-    pub(crate) source: Option<Source>,
+    pub(crate) source: Option<Box<Source>>,
     /// For the operator who looks into the log of the host.
     pub(crate) request: Option<String>,
 }
@@ -44,7 +44,7 @@ impl Failure {
 
     #[must_use]
     pub(crate) fn source(mut self, source: Source) -> Self {
-        self.source = Some(source);
+        self.source = Some(Box::new(source));
         self
     }
 
@@ -54,7 +54,7 @@ impl Failure {
     }
 
     pub(crate) fn to_text(&self, paint: Paint) -> String {
-        let mut text = format!("{}: {}\n", paint.bad("error"), self.message);
+        let mut text = format!("{}: {}\n", paint.bad("error"), harmless(&self.message));
         for problem in &self.problems {
             match &self.source {
                 Some(source) => text.push_str(&source.show(problem, paint)),
@@ -62,7 +62,7 @@ impl Failure {
             }
         }
         if let Some(hint) = &self.hint {
-            let _ = writeln!(text, "{}: {hint}", paint.strong("hint"));
+            let _ = writeln!(text, "{}: {}", paint.strong("hint"), harmless(hint));
         }
         if let Some(request) = self.request.as_ref().filter(|_| self.code == ExitCode::Internal) {
             let _ = writeln!(text, "{}: request {request} in the log of the host", paint.strong("note"));
@@ -81,11 +81,20 @@ impl Failure {
     }
 }
 
+/// Messages quote what was sent, and what was sent may hold anything.
+fn harmless(text: &str) -> String {
+    terminal::harmless(text.as_bytes())
+}
+
 /// A problem whose place in a text nobody knows.
 fn plain(problem: &Problem, paint: Paint) -> String {
     let at = if problem.at.is_empty() { String::new() } else { format!("{}: ", paint.strong(&problem.at)) };
-    let hint = problem.hint.iter().map(|hint| format!("    {}: {hint}\n", paint.strong("hint"))).collect::<String>();
-    format!("  {at}{}\n{hint}", problem.message)
+    let hint = problem
+        .hint
+        .iter()
+        .map(|hint| format!("    {}: {}\n", paint.strong("hint"), harmless(hint)))
+        .collect::<String>();
+    format!("  {at}{}\n{hint}", harmless(&problem.message))
 }
 
 /// An error and what caused it, in one line.

@@ -1,7 +1,7 @@
 //! A few lines at the bottom of a terminal that are drawn over and over.
 //!
-//! Invariants: drawn on stderr, in one write a frame, at most ten frames a second; whoever draws says when it ends, and the
-//! last frame stays. Must not know: what the lines mean.
+//! Invariants: drawn on stderr, in one write a frame, at most ten frames a second; whoever draws says when it ends,
+//! and the last frame stays. Must not know: what the lines mean.
 
 use std::io::Write;
 use std::time::{Duration, Instant};

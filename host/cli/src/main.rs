@@ -1,7 +1,7 @@
 //! The binary `hostler`: reads arguments, runs one command, prints what came of it and ends with its exit code.
 //!
-//! Invariants: the hidden commands of child processes run before any thread or runtime exists; a failure is printed once,
-//! here. Must not know: what a command does.
+//! Invariants: the hidden commands of child processes run before any thread or runtime exists; a failure is printed
+//! once, here. Must not know: what a command does.
 
 mod app;
 mod arguments;

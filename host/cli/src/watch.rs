@@ -1,8 +1,9 @@
-//! Watches a run until it is over: a live tree on a terminal, one line for each change elsewhere, JSON lines when asked.
+//! Watches a run until it is over: a live tree on a terminal, one line for each change elsewhere, JSON lines when
+//! asked.
 //!
-//! The host is asked for the state whenever an event says that it moved, and once a second besides, so that a broken stream
-//! delays the picture and never falsifies it. Order of an end: the run is over, its log is drained, the last frame is
-//! drawn, the summary follows. Must not know: where the host is.
+//! The host is asked for the state whenever an event says that it moved, and once a second besides, so that a
+//! broken stream delays the picture and never falsifies it. Order of an end: the run is over, its log is drained,
+//! the last frame is drawn, the summary follows. Must not know: where the host is.
 
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -22,6 +23,8 @@ use std::time::{Duration, Instant};
 const LISTED_MAX: u64 = 500;
 /// Without any event, the state is asked for this often.
 const REFRESH: Duration = Duration::from_secs(1);
+/// How long a host may be away before the watching ends.
+const AWAY: Duration = Duration::from_secs(30);
 /// How long the last bytes of a log may take once the run is over.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -45,6 +48,8 @@ struct Watch<'a> {
     screen: Screen,
     lines: LogLines,
     watched: Watched,
+    /// The state and attempt of each task that was last told, where no tree is drawn.
+    told: HashMap<String, (TaskStatus, u32)>,
 }
 
 /// Watches until the run is over; the exit code is its outcome.
@@ -82,8 +87,9 @@ impl<'a> Watch<'a> {
             total: run.tasks_total,
             done: 0,
         };
-        let (places, screen, lines) = (HashMap::new(), Screen::default(), LogLines::default());
-        let mut watch = Self { ctx, client, detail, pipeline, view, places, screen, lines, watched };
+        let (places, told) = (HashMap::new(), HashMap::new());
+        let (screen, lines) = (Screen::default(), LogLines::default());
+        let mut watch = Self { ctx, client, detail, pipeline, view, places, screen, lines, watched, told };
         if let Some(pipeline) = watch.pipeline.as_ref().filter(|pipeline| pipeline.tasks.len() as u64 <= LISTED_MAX) {
             for task in &pipeline.tasks {
                 let needs = task.depends_on.iter().map(|dependency| dependency.task.at()).collect();
@@ -101,11 +107,16 @@ impl<'a> Watch<'a> {
         let mut events = self.client.follow_events(&ctx.namespace, &query);
         let mut log = self.client.follow_log(&ctx.namespace, &id, &LogQuery::default());
         let (mut events_open, mut log_open, mut is_stale, mut interrupts) = (true, true, true, 0);
-        let mut refreshed = Instant::now();
+        let (mut refreshed, mut seen) = (Instant::now(), Instant::now());
         let mut tick = tokio::time::interval(FRAME);
         loop {
             if is_stale || refreshed.elapsed() >= REFRESH {
-                self.refresh().await?;
+                match self.refresh().await {
+                    Ok(()) => seen = Instant::now(),
+                    // A host that is started again goes on with the run, and so do we.
+                    Err(failure) if failure.code == ExitCode::Unreachable && seen.elapsed() < AWAY => {}
+                    Err(failure) => return Err(failure),
+                }
                 (is_stale, refreshed) = (false, Instant::now());
                 if self.detail.run.status.is_terminal() {
                     break;
@@ -114,12 +125,13 @@ impl<'a> Watch<'a> {
             self.draw();
             tokio::select! {
                 event = events.next(), if events_open => match event {
-                    Some(event) => { event?; is_stale = true; }
-                    None => events_open = false,
+                    Some(Ok(_)) => is_stale = true,
+                    // The state is asked for all the same; whether the host is gone is seen there.
+                    Some(Err(_)) | None => events_open = false,
                 },
                 record = log.next(), if log_open => match record {
-                    Some(record) => self.wrote(&record?)?,
-                    None => log_open = false,
+                    Some(Ok(record)) => self.wrote(&record)?,
+                    Some(Err(_)) | None => log_open = false,
                 },
                 _ = tick.tick() => {}
                 _ = tokio::signal::ctrl_c() => {
@@ -134,8 +146,8 @@ impl<'a> Watch<'a> {
         let deadline = tokio::time::Instant::now() + DRAIN;
         while log_open {
             match tokio::time::timeout_at(deadline, log.next()).await {
-                Ok(Some(record)) => self.wrote(&record?)?,
-                Ok(None) | Err(_) => log_open = false,
+                Ok(Some(Ok(record))) => self.wrote(&record)?,
+                Ok(Some(Err(_)) | None) | Err(_) => log_open = false,
             }
         }
         Ok(true)
@@ -176,20 +188,28 @@ impl<'a> Watch<'a> {
     }
 
     fn update(&mut self, task: &Task) {
-        let note = self.note(task);
+        let note = self.note(task).map(|note| terminal::one_line(&note));
         let place = *self.places.entry(task.name.to_string()).or_insert(self.view.tasks.len());
         if place == self.view.tasks.len() {
             self.view.tasks.push(TaskView::new(task.name.to_string(), Vec::new()));
         }
         let view = &mut self.view.tasks[place];
-        let is_new = (view.status, view.attempt) != (task.status.into(), task.attempt);
         view.status = task.status.into();
         view.attempt = task.attempt;
         view.since = task.started_at.map(|at| at.0);
         view.until = task.ended_at.map(|at| at.0);
         view.note = note;
-        if is_new && !self.is_live() {
-            self.ctx.printer.talk(&transition(&self.view.tasks[place], self.ctx));
+        self.tell(place);
+    }
+
+    /// One line for a task that moved; of a large run, only of one that failed.
+    fn tell(&mut self, place: usize) {
+        let task = &self.view.tasks[place];
+        let told = self.told.insert(task.name.clone(), (task.status, task.attempt));
+        let is_new = told.unwrap_or((TaskStatus::Pending, 0)) != (task.status, task.attempt);
+        let matters = self.view.total <= LISTED_MAX || task.status == TaskStatus::Failed;
+        if is_new && matters && !self.is_live() && !self.ctx.printer.json {
+            self.ctx.printer.talk(&transition(task, self.ctx));
         }
     }
 
@@ -216,10 +236,10 @@ impl<'a> Watch<'a> {
 
     fn wrote(&mut self, record: &LogRecord) -> Result<(), Failure> {
         let lines = self.lines.push(record, &record.bytes());
-        lines.into_iter().try_for_each(|line| self.line(line))
+        lines.into_iter().try_for_each(|line| self.line(&line))
     }
 
-    fn line(&mut self, line: LogLine) -> Result<(), Failure> {
+    fn line(&mut self, line: &LogLine) -> Result<(), Failure> {
         let text = terminal::harmless(&line.bytes);
         if self.watched == Watched::Local {
             let printer = &self.ctx.printer;
@@ -253,7 +273,14 @@ impl<'a> Watch<'a> {
         let query = FollowQuery { run, after: Some(0), ..FollowQuery::default() };
         let mut events = self.client.follow_events(&self.ctx.namespace, &query);
         loop {
-            match tokio::time::timeout(REFRESH, events.next()).await {
+            let event = tokio::select! {
+                event = tokio::time::timeout(REFRESH, events.next()) => event,
+                _ = tokio::signal::ctrl_c(), if self.watched == Watched::Local => {
+                    self.cancel(false).await?;
+                    continue;
+                }
+            };
+            match event {
                 Ok(Some(event)) => self.ctx.printer.json_line(&event?)?,
                 Ok(None) | Err(_) => {
                     self.detail = self.client.run(&self.ctx.namespace, &self.detail.run.id).await?;
@@ -267,7 +294,7 @@ impl<'a> Watch<'a> {
 
     /// The summary, and the exit code of the outcome.
     fn finish(mut self) -> Result<ExitCode, Failure> {
-        std::mem::take(&mut self.lines).finish().into_iter().try_for_each(|line| self.line(line))?;
+        std::mem::take(&mut self.lines).finish().into_iter().try_for_each(|line| self.line(&line))?;
         let (printer, now) = (&self.ctx.printer, time::now());
         let status: RunStatus = self.detail.run.status.into();
         let outcome = status.outcome().unwrap_or(Outcome::Failed);

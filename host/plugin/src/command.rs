@@ -9,6 +9,7 @@ use crate::compile::CompileError;
 use crate::invoke::AbortOnDrop;
 use crate::limiter::{Limiter, Refused};
 use crate::runtime::Runtime;
+use crate::trap;
 use hostler_model::Duration;
 use output::{Pipe, pipes};
 use std::path::{Path, PathBuf};
@@ -56,6 +57,7 @@ pub struct CommandSpec {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum CommandExit {
+    /// Other codes than 0 and 1 come only from guests that call `exit-with-code` of WASI 0.2.12.
     Code(i32),
     Trapped {
         message: String,
@@ -322,7 +324,7 @@ fn ended(error: &wasmtime::Error, refused: Option<Refused>, memory_max: u64) -> 
         Some(Refused::Table { .. }) => {
             CommandExit::Exceeded { limit: format!("table size of {TABLE_ELEMENTS_MAX} elements") }
         }
-        None => CommandExit::Trapped { message: format!("{error:#}") },
+        None => CommandExit::Trapped { message: trap::told(error).unwrap_or_else(|| format!("{error:#}")) },
     }
 }
 

@@ -9,12 +9,12 @@ use crate::host::{Guest, LogBudget, Memory};
 use crate::limiter::{Limiter, Refused};
 use crate::plugins::Plugin;
 use crate::surroundings::{Tail, context};
-use crate::{CallError, Failure, KvChanges, Role};
+use crate::{CallError, Failure, KvChanges, Role, trap};
 use hostler_model::{SubscriptionId, Timestamp};
 use std::future::Future;
 use std::pin::Pin;
 use tokio::task::JoinHandle;
-use wasmtime::{Store, Trap};
+use wasmtime::Store;
 
 /// Handles that one guest may hold, of all kinds together.
 const HANDLES_MAX: usize = 1_000;
@@ -129,11 +129,7 @@ fn failure(error: &wasmtime::Error, refused: Option<Refused>, plugin: &Plugin) -
     if let Some(wasmtime_wasi::I32Exit(code)) = error.downcast_ref() {
         return Failure::Trap(format!("the guest ended itself with exit code {code} instead of answering"));
     }
-    match error.downcast_ref::<Trap>() {
-        // The chain begins with the guest's call stack, which names its functions.
-        Some(_) => Failure::Trap(message),
-        None => Failure::WrongAnswer(message),
-    }
+    trap::told(error).map_or(Failure::WrongAnswer(message), Failure::Trap)
 }
 
 pub(crate) fn error(plugin: &Plugin, call: &Call, failure: Failure) -> CallError {

@@ -23,6 +23,7 @@ pub mod runtime;
 mod schema;
 mod surroundings;
 mod ticker;
+mod trap;
 pub mod trigger;
 mod world;
 

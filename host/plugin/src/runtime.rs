@@ -181,6 +181,10 @@ impl Threads {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name(name)
             .worker_threads(threads.max(1))
+            // A spinning guest holds its thread for a whole epoch at a time. By default timers are looked at only after 61
+            // such turns, which made deadlines half a second late.
+            .event_interval(1)
+            .global_queue_interval(2)
             .max_blocking_threads(64)
             .thread_keep_alive(std::time::Duration::from_secs(2))
             .enable_all()

@@ -42,13 +42,14 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InQuery
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        axum::extract::Query::<T>::try_from_uri(&parts.uri).map(|axum::extract::Query(value)| Self(value)).map_err(
-            |rejection| {
-                let text = rejection.body_text();
-                let message = text.rsplit_once("query string: ").map_or(text.as_str(), |(_, rest)| rest);
-                Error::invalid("the query is not valid").problem(Problem::new("?", message))
-            },
-        )
+        let parsed = axum::extract::Query::<T>::try_from_uri(&parts.uri);
+        parsed.map(|axum::extract::Query(value)| Self(value)).map_err(|rejection| {
+            let text = rejection.body_text();
+            let said = text.rsplit_once("query string: ").map_or(text.as_str(), |(_, rest)| rest);
+            // The parser puts the name of the parameter before what is wrong with it, where it knows the name.
+            let (name, message) = said.split_once(": ").filter(|(name, _)| !name.contains(' ')).unwrap_or(("", said));
+            Error::invalid("the query is not valid").problem(Problem::new(format!("?{name}"), message))
+        })
     }
 }
 
@@ -123,7 +124,13 @@ async fn text(request: Request, bytes_max: usize) -> Result<String, Error> {
 }
 
 /// The value, or where it goes wrong: the JSON pointer of the place, and line and column.
-pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    // A list would be taken for the fields in their order, which no caller means.
+    if text.trim_start().starts_with('[') {
+        return Err(
+            Error::invalid("the body is not valid").problem(Problem::new("", "is a list; an object is wanted here"))
+        );
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let at = pointer(error.path());

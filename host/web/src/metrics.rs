@@ -60,6 +60,10 @@ fn method_word(method: &Method) -> &'static str {
 
 /// The page that is scraped.
 pub(crate) async fn render(web: &Web) -> Result<String, Error> {
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method is not general over the lifetime of the transaction"
+    )]
     let counts = web.read(|tx| tx.counts()).await?;
     let mut page = Page::default();
     page.store(&counts);

@@ -80,7 +80,13 @@ struct Question {
 fn twenty_years_are_as_an_independent_library_has_them() {
     let Some(python) = python() else { return };
     let questions = questions();
-    let answers = ask(&python, &questions);
+    let halves = questions.split_at(questions.len() / 2);
+    let answers = std::thread::scope(|scope| {
+        let second = scope.spawn(|| ask(&python, halves.1));
+        let mut answers = ask(&python, halves.0);
+        answers.extend(second.join().expect("no panic"));
+        answers
+    });
     assert_eq!(answers.len(), questions.len(), "an answer for each question");
     let mut instants = 0;
     for (question, answer) in questions.iter().zip(answers) {
@@ -122,8 +128,14 @@ fn questions() -> Vec<Question> {
 
 fn ask(python: &Path, questions: &[Question]) -> Vec<Vec<i64>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle.py");
-    let mut child =
-        Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python starts");
+    let mut child = Command::new(python)
+        .arg(script)
+        // Else Python would take the system's zone data, of whatever age that is.
+        .env("PYTHONTZPATH", "")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python starts");
     let line = |q: &Question| {
         json!({"expression": q.expression, "timezone": q.timezone, "after": q.after, "until": q.until}).to_string()
             + "\n"
@@ -142,6 +154,7 @@ fn ask(python: &Path, questions: &[Question]) -> Vec<Vec<i64>> {
 }
 
 /// The interpreter of a virtual environment with the library and its own zone data, made once in the target folder.
+/// The zone data is 2026e, as in jiff: a newer jiff needs the newer data here, since governments change their minds.
 fn python() -> Option<PathBuf> {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oracle");
     let python = place.join("bin/python");
@@ -158,7 +171,7 @@ fn python() -> Option<PathBuf> {
                 "install",
                 "--quiet",
                 "cronsim==2.8",
-                "tzdata==2026.6",
+                "tzdata==2026.5",
             ]));
         if !(made && ready(&python)) {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs python3 with venv, and the package index");

@@ -194,7 +194,7 @@ fn count(at: u64) -> String {
 fn scopes() -> String {
     let unknown = kv::get("elsewhere", "x").is_err();
     let long = kv::set("plugin", &"k".repeat(1000), b"v").is_err();
-    let large = kv::set("plugin", "large", &vec![0; 8 << 20]).is_err();
+    let large = kv::set("plugin", "large", &vec![0; 100 << 10]).is_err();
     let before = kv::get("cache", "token").expect("kv answers");
     kv::set("cache", "token", b"fetched").expect("kv answers");
     format!("{unknown} {long} {large} {before:?}")

@@ -67,7 +67,7 @@ impl Show {
         } else {
             let mut table = Table::new(&["KEY", "VALUE", "SOURCE"]);
             for (key, entry) in &loaded.entries {
-                table.row(vec![key.clone(), value(key, entry).to_string(), source(&entry.origin, file.as_deref())]);
+                table.row(&[key.clone(), value(key, entry).to_string(), source(&entry.origin, file.as_deref())]);
             }
             ctx.printer.result(&table.to_text(&ctx.printer))?;
         }

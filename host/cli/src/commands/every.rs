@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 /// Run a command again and again, each time after the same span
 ///
-/// Makes a pipeline of one task and its subscription to the plugin `interval`. Asked again for the same name, it changes
-/// both in place.
+/// Makes a pipeline of one task and its subscription to the plugin `interval`. Asked again for the same name, it
+/// changes both in place.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   hostler every 5m -- ./backup.sh

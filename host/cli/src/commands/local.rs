@@ -1,4 +1,5 @@
-//! `hostler local run`: one run of a document with the same engine, without a host, in a folder that is gone afterwards.
+//! `hostler local run`: one run of a document with the same engine, without a host, in a folder that is gone
+//! afterwards.
 
 use crate::app::{App, Place};
 use crate::config::{self, Config, Options, ServeOptions, StopMode};

@@ -75,7 +75,7 @@ async fn list(ctx: &Context, client: &Client) -> Result<(), Failure> {
     for pipeline in pipelines {
         let released = pipeline.released_version.map_or_else(|| "-".into(), |version| version.to_string());
         let (latest, created) = (pipeline.latest_version.to_string(), time::local(pipeline.created_at.0));
-        table.row(vec![pipeline.id.to_string(), latest, released, created, pipeline.name.unwrap_or_default()]);
+        table.row(&[pipeline.id.to_string(), latest, released, created, pipeline.name.unwrap_or_default()]);
     }
     if table.is_empty() {
         ctx.printer.advise("no pipelines yet; register one with `hostler up FILE`");
@@ -115,7 +115,7 @@ async fn versions(ctx: &Context, client: &Client, id: &Slug) -> Result<(), Failu
     for version in versions {
         let state = if version.released { "released" } else { "-" };
         let created = time::local(version.created_at.0);
-        table.row(vec![version.version.to_string(), state.into(), created, version.created_by.name, version.digest]);
+        table.row(&[version.version.to_string(), state.into(), created, version.created_by.name, version.digest]);
     }
     ctx.printer.result(&table.to_text(&ctx.printer))
 }

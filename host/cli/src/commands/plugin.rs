@@ -44,7 +44,7 @@ fn list(ctx: &Context, plugins: Vec<Plugin>) -> Result<(), Failure> {
     let mut table = Table::new(&["PLUGIN", "VERSION", "ROLES", "ORIGIN", "SUMMARY"]);
     for plugin in plugins {
         let roles: Vec<String> = plugin.roles.keys().cloned().collect();
-        table.row(vec![plugin.name.to_string(), plugin.version, roles.join(","), plugin.origin, plugin.summary]);
+        table.row(&[plugin.name.to_string(), plugin.version, roles.join(","), plugin.origin, plugin.summary]);
     }
     ctx.printer.result(&table.to_text(&ctx.printer))
 }

@@ -63,6 +63,8 @@ fn cli() -> String {
 /// One section for each command that people may see, subcommands behind their parent.
 fn page(text: &mut String, mut command: clap::Command) {
     let help = command.render_long_help().to_string();
+    // clap leaves blanks at the ends of lines, which an editor would take away from the committed page.
+    let help: String = help.lines().map(|line| line.trim_end().to_string() + "\n").collect();
     let name = command.get_bin_name().unwrap_or("hostler").to_string();
     let _ = write!(text, "\n## `{name}`\n\n```text\n{}\n```\n", help.trim_end());
     let visible = command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help");

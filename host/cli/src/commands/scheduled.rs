@@ -1,7 +1,8 @@
 //! A command and when it is run: what `every` and `cron` share. A pipeline of one task, and one subscription to it.
 //!
-//! Invariants: asked again for the same name, pipeline and subscription are changed in place and never doubled; nothing is
-//! taken down before the host has checked what takes its place. Must not know: what the params of a trigger mean.
+//! Invariants: asked again for the same name, pipeline and subscription are changed in place and never doubled;
+//! nothing is taken down before the host has checked what takes its place. Must not know: what the params of a
+//! trigger mean.
 
 use super::subscribe::{Policy, request, sentence};
 use super::subscription;

@@ -1,8 +1,8 @@
 //! `hostler serve`: a host on this machine, until a signal ends it.
 //!
-//! Order of a start: settings, address, data folder, engine, token, then the files that tell clients where we are. Order of a
-//! stop: the engine takes nothing new and ends its attempts while the API still answers, then the API ends. A second signal
-//! ends the process; the warden then ends what is left.
+//! Order of a start: settings, address, data folder, engine, token, then the files that tell clients where we are.
+//! Order of a stop: the engine takes nothing new and ends its attempts while the API still answers, then the API
+//! ends. A second signal ends the process; the warden then ends what is left.
 
 use crate::app::{App, Place};
 use crate::config::{self, Config, LogFormat, Options, ServeOptions};

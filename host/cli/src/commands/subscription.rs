@@ -156,15 +156,7 @@ fn list(ctx: &Context, subscriptions: &[Subscription]) -> Result<(), Failure> {
         let params = Value::Object(subscription.params.clone()).to_string();
         let (id, pipeline, label) =
             (subscription.id.clone(), subscription.pipeline.to_string(), subscription.label.to_string());
-        table.row(vec![
-            id,
-            pipeline,
-            label,
-            subscription.plugin.clone(),
-            status(ctx, subscription.status),
-            next,
-            params,
-        ]);
+        table.row(&[id, pipeline, label, subscription.plugin.clone(), status(ctx, subscription.status), next, params]);
     }
     if table.is_empty() {
         ctx.printer.advise("no subscriptions yet; make one with `hostler subscribe`");
@@ -186,7 +178,7 @@ fn get(ctx: &Context, found: &Subscription) -> Result<(), Failure> {
     }
     let instant = |at: Option<hostler_web::types::Time>| at.map_or_else(|| "-".into(), |at| time::local(at.0));
     let mut table = Table::new(&["SUBSCRIPTION", "VALUE"]);
-    let mut row = |name: &str, value: String| table.row(vec![name.into(), value]);
+    let mut row = |name: &str, value: String| table.row(&[name.into(), value]);
     row("id", found.id.clone());
     row("pipeline", found.pipeline.to_string());
     row("label", found.label.to_string());
@@ -217,7 +209,7 @@ pub(super) fn show_upcoming(ctx: &Context, upcoming: &[Upcoming]) -> Result<(), 
     let mut table = Table::new(&["INSTANT", "UTC", "STARTS"]);
     let now = time::now();
     for instant in upcoming {
-        table.row(vec![instant.local.clone(), instant.at.to_string(), time::relative(instant.due.0, now)]);
+        table.row(&[instant.local.clone(), instant.at.to_string(), time::relative(instant.due.0, now)]);
     }
     if table.is_empty() {
         ctx.printer.talk("it never fires again");
@@ -232,13 +224,7 @@ fn show_fires(ctx: &Context, fires: &[Fire]) -> Result<(), Failure> {
     let mut table = Table::new(&["INSTANT", "DECISION", "STATE", "RUNS", "NOTE"]);
     for fire in fires {
         let note = fire.note.clone().unwrap_or_default();
-        table.row(vec![
-            time::local(fire.at.0),
-            fire.decision.clone(),
-            fire.status.clone(),
-            fire.runs.to_string(),
-            note,
-        ]);
+        table.row(&[time::local(fire.at.0), fire.decision.clone(), fire.status.clone(), fire.runs.to_string(), note]);
     }
     ctx.printer.result(&table.to_text(&ctx.printer))
 }

@@ -1,7 +1,7 @@
 //! The layers of settings, low to high: default.toml, a file, `HOSTLER_CONFIG_*`, options of the command line.
 //!
-//! Invariants: the keys of `default.toml` are the keys there are; each value knows where it came from, and in a file its
-//! place. Must not know: what a key means.
+//! Invariants: the keys of `default.toml` are the keys there are; each value knows where it came from, and in a
+//! file its place. Must not know: what a key means.
 
 use crate::environment::Environment;
 use hostler_model::Problem;
@@ -69,7 +69,7 @@ impl Layers {
         for key in self.known() {
             let variable = variable_of(&key);
             if let Some(text) = environment.get(&variable) {
-                let value = self.from_text(&key, text);
+                let value = self.typed(&key, text);
                 self.entries.insert(key, Entry { value, origin: Origin::Environment { variable } });
             }
         }
@@ -78,7 +78,7 @@ impl Layers {
     /// Lays an option of the command line over what is there.
     pub(crate) fn flag(&mut self, key: &str, name: &'static str, text: Option<&str>) {
         if let Some(text) = text {
-            let value = self.from_text(key, text);
+            let value = self.typed(key, text);
             self.entries.insert(key.into(), Entry { value, origin: Origin::Flag { name } });
         }
     }
@@ -88,7 +88,7 @@ impl Layers {
     }
 
     /// A value written as bare text gets the type that its default has; text that does not fit is refused when read.
-    fn from_text(&self, key: &str, text: &str) -> Value {
+    fn typed(&self, key: &str, text: &str) -> Value {
         let as_text = Value::String(text.into());
         match self.entries.get(key).map(|entry| &entry.value) {
             Some(Value::Bool(_)) => text.parse().map_or(as_text, Value::Bool),

@@ -1,5 +1,5 @@
-//! Takes typed values out of the layers. A value of the wrong kind is a problem at its place, and the default stands in so
-//! that reading goes on and every problem is found.
+//! Takes typed values out of the layers. A value of the wrong kind is a problem at its place, and the default
+//! stands in so that reading goes on and every problem is found.
 
 use super::layers::{Entry, Layers, PLUGINS, nearest};
 use hostler_model::{Bytes, Duration, Slug};

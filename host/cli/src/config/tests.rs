@@ -46,13 +46,34 @@ fn all_mistakes_are_reported_together_with_their_places() {
         "[limits]\nprocess_slot = 4\nlog_bytes_per_run = \"big\"\n[stop]\nmode = \"wait\"\n[plugins.tide]\npth = 1\n";
     let message =
         load_text(text, &[("HOSTLER_CONFIG_STOP_TIMEOUT", "soon")], &ServeOptions::default()).expect_err("invalid");
-    insta::assert_snapshot!(message);
+    insta::assert_snapshot!(message, @r#"
+    error: the settings are not valid
+    config.toml:2:1: unknown key `limits.process_slot`
+      2 | process_slot = 4
+        | ^
+      hint: did you mean `limits.process_slots`?
+    config.toml:3:1: `limits.log_bytes_per_run`: `big` is not a size; write a number and a unit of B, KiB, MiB or GiB, such as `64MiB`
+      3 | log_bytes_per_run = "big"
+        | ^
+    config.toml:5:1: `stop.mode`: `wait` is none of "finish", "cancel"
+      5 | mode = "wait"
+        | ^
+    HOSTLER_CONFIG_STOP_TIMEOUT: `soon` is not a duration; write a number and a unit of ms, s, m, h or d, such as `90s` or `1h30m`
+    config.toml:7:1: `plugins.tide.pth`: unknown key of a plugin; did you mean `path`?
+      7 | pth = 1
+        | ^
+    "#);
 }
 
 #[test]
 fn broken_toml_is_shown_where_it_breaks() {
     let message = load_text("[stop\nmode = \"cancel\"\n", &[], &ServeOptions::default()).expect_err("invalid");
-    insta::assert_snapshot!(message);
+    insta::assert_snapshot!(message, @r#"
+    error: the settings are not valid
+    config.toml:1:6: unclosed table, expected `]`
+      1 | [stop
+        |      ^
+    "#);
 }
 
 #[test]

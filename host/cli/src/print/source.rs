@@ -19,7 +19,7 @@ impl Source {
             return self.show_placeless(problem, paint);
         };
         let place = format!("{}:{line}:{column}", self.name);
-        let mut text = format!("{}: {}\n", paint.strong(&place), problem.message);
+        let mut text = format!("{}: {}\n", paint.strong(&place), terminal::one_line(&problem.message));
         if let Some(shown) = self.text.lines().nth(line.saturating_sub(1) as usize) {
             let (shown, caret) = window(shown, column.saturating_sub(1) as usize);
             let margin = line.to_string();
@@ -36,13 +36,18 @@ impl Source {
     }
 
     fn show_placeless(&self, problem: &Problem, paint: Paint) -> String {
-        let at = if problem.at.is_empty() { String::new() } else { format!(" {}:", problem.at) };
-        format!("{}:{at} {}\n{}", paint.strong(&self.name), problem.message, hint(problem, paint))
+        // What is no JSON pointer is not in this text: a variable of the environment, an option.
+        let place = match problem.at.as_str() {
+            "" => self.name.clone(),
+            at if at.starts_with('/') => format!("{}: {at}", self.name),
+            at => at.to_string(),
+        };
+        format!("{}: {}\n{}", paint.strong(&place), terminal::one_line(&problem.message), hint(problem, paint))
     }
 }
 
 fn hint(problem: &Problem, paint: Paint) -> String {
-    problem.hint.iter().map(|hint| format!("  {}: {hint}\n", paint.strong("hint"))).collect()
+    problem.hint.iter().map(|hint| format!("  {}: {}\n", paint.strong("hint"), terminal::one_line(hint))).collect()
 }
 
 /// The part of a line around `column` (in characters, from 0), tabs as one blank each, and where the column is in it.

@@ -13,8 +13,9 @@ impl Table {
         Self { head: head.to_vec(), rows: Vec::new() }
     }
 
-    pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+    /// Cells may hold what a plugin or a person wrote: each stays one line and harmless.
+    pub(crate) fn row(&mut self, cells: &[String]) {
+        self.rows.push(cells.iter().map(|cell| terminal::one_line(cell)).collect());
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -55,8 +56,8 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let mut table = Table::new(&["NAME", "STATE"]);
-        table.row(vec!["a".into(), "success".into()]);
-        table.row(vec!["long-name".into(), "failed".into()]);
+        table.row(&["a".into(), "success".into()]);
+        table.row(&["long-name".into(), "failed".into()]);
         let (out, err) = (Paint::PLAIN, Paint::PLAIN);
         let printer = Printer { json: false, out, err, out_is_terminal: false, err_is_terminal: false };
         insta::assert_snapshot!(table.to_text(&printer), @r"

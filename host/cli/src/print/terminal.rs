@@ -1,7 +1,7 @@
 //! What a terminal may be given: its size, the width of text on it, and task output made harmless.
 //!
-//! Invariant: of the bytes a task wrote, only printable text, tabs, line ends and colours (SGR sequences) get through.
-//! Everything else could move the cursor, rewrite what was printed, answer the shell or set the clipboard.
+//! Invariant: of the bytes a task wrote, only printable text, tabs, line ends and colours (SGR sequences) get
+//! through. Everything else could move the cursor, rewrite what was printed, answer the shell or set the clipboard.
 
 /// Columns and rows; 80 × 24 where nobody knows.
 pub(crate) fn size() -> (usize, usize) {
@@ -61,7 +61,8 @@ fn colour_length(bytes: &[u8]) -> Option<usize> {
     (rest[end] == b'm').then_some(end + 3)
 }
 
-/// Task output for a terminal. Other control sequences are left out whole, so that their parameters do not show as text.
+/// Task output for a terminal. Other control sequences are left out whole, so that their parameters do not show as
+/// text.
 pub(crate) fn harmless(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut kept = String::with_capacity(text.len());
@@ -89,12 +90,18 @@ pub(crate) fn harmless(bytes: &[u8]) -> String {
     kept
 }
 
+/// Text of somebody else, harmless and without line ends.
+pub(crate) fn one_line(text: &str) -> String {
+    harmless(text.as_bytes()).replace(['\n', '\t'], " ")
+}
+
 /// Characters that make a terminal show text in another order than it stands.
 fn turns_direction(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// How long the escape sequence at the start of `text` is (ECMA-48): CSI to its final byte, strings to their terminator.
+/// How long the escape sequence at the start of `text` is (ECMA-48): CSI to its final byte, strings to their
+/// terminator.
 fn escape_length(text: &str) -> usize {
     let bytes = text.as_bytes();
     match bytes.get(1) {

@@ -32,7 +32,14 @@ fn retry_and_branch_goes_the_way_its_probe_says() {
 fn a_param_that_does_not_fit_starts_nothing() {
     let home = Home::new();
     let file = example(&home, "retry-and-branch");
-    insta::assert_snapshot!(home.run(&["local", "run", &file, "-p", "verdict=7", "-p", "verdit=1"]).shown());
+    insta::assert_snapshot!(home.run(&["local", "run", &file, "-p", "verdict=7", "-p", "verdit=1"]).shown(), @r#"
+    exit 2
+    --- err
+    error: the list of params is not valid
+      /verdict: must be one of: 0, 3, 4
+      /verdit: the pipeline does not declare this param
+        hint: it declares `verdict`; `"params_open": true` lets others in
+    "#);
 }
 
 #[test]

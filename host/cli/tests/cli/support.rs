@@ -1,4 +1,5 @@
-//! Runs the binary in a home of its own, starts hosts on free ports, and takes out of outputs what differs from run to run.
+//! Runs the binary in a home of its own, starts hosts on free ports, and takes out of outputs what differs from run
+//! to run.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -84,15 +85,13 @@ impl Home {
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
         assert!(line.contains("\"url\""), "the host did not start: {line:?}");
-        let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-        Host { child, url: line["url"].as_str().expect("an address").into() }
+        Host { child }
     }
 }
 
 /// Ended with the test that started it.
 pub(crate) struct Host {
     child: Child,
-    pub(crate) url: String,
 }
 
 impl Host {

@@ -302,6 +302,7 @@ impl Script {
             Cause::FailFast { failed } => format!(" ({} failed)", name(failed)),
             Cause::Cancelled { reason } => format!(" ({reason})"),
             Cause::AllDone { failed: Some(failed) } => format!(" (for {})", name(failed)),
+            Cause::Broken => " (broken)".into(),
         };
         Some(format!("{what} {to}{why}"))
     }

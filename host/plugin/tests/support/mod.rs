@@ -38,16 +38,16 @@ fn components() -> &'static Path {
     })
 }
 
-pub fn hostile() -> PathBuf {
+pub(crate) fn hostile() -> PathBuf {
     components().join("hostile.wasm")
 }
 
-pub fn command() -> PathBuf {
+pub(crate) fn command() -> PathBuf {
     components().join("command.wasm")
 }
 
 /// The hostile plugin with another word for what `describe` does.
-pub fn hostile_describing(how: &str, dir: &Path) -> PathBuf {
+pub(crate) fn hostile_describing(how: &str, dir: &Path) -> PathBuf {
     let mut bytes = std::fs::read(hostile()).expect("the fixture is there");
     let at =
         bytes.windows(MARKER.len()).position(|window| window == MARKER).expect("the marker is there") + MARKER.len();
@@ -60,46 +60,46 @@ pub fn hostile_describing(how: &str, dir: &Path) -> PathBuf {
 }
 
 /// A runtime of its own, with a cache that outlives no test.
-pub struct House {
-    pub runtime: Runtime,
-    pub dir: tempfile::TempDir,
+pub(crate) struct House {
+    pub(crate) runtime: Runtime,
+    pub(crate) dir: tempfile::TempDir,
 }
 
-pub fn house() -> House {
+pub(crate) fn house() -> House {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let config = RuntimeConfig::new(dir.path().join("cache"), Compiler::InProcess);
     House { runtime: Runtime::new(config).expect("a runtime"), dir }
 }
 
-pub fn slug(text: &str) -> Slug {
+pub(crate) fn slug(text: &str) -> Slug {
     Slug::parse(text).expect("a slug")
 }
 
-pub fn source(name: &str, path: &Path) -> PluginSource {
+pub(crate) fn source(name: &str, path: &Path) -> PluginSource {
     PluginSource { name: slug(name), path: Some(path.into()), settings: Value::Null, limits: LimitSettings::default() }
 }
 
 /// Loads the built-ins and one more; all must load.
-pub async fn plugins(house: &House, sources: Vec<PluginSource>) -> Plugins {
+pub(crate) async fn plugins(house: &House, sources: Vec<PluginSource>) -> Plugins {
     let (plugins, errors) = Plugins::load(&house.runtime, sources).await;
     assert!(errors.is_empty(), "{errors:?}");
     plugins
 }
 
-pub async fn hostile_plugin(house: &House, limits: LimitSettings) -> Plugin {
+pub(crate) async fn hostile_plugin(house: &House, limits: LimitSettings) -> Plugin {
     let source = PluginSource { limits, ..source("foe", &hostile()) };
     plugins(house, vec![source]).await.get("foe").expect("loaded")
 }
 
 /// The one error of loading this file.
-pub async fn load_error(house: &House, path: &Path) -> LoadError {
+pub(crate) async fn load_error(house: &House, path: &Path) -> LoadError {
     let (plugins, mut errors) = Plugins::load(&house.runtime, vec![source("foe", path)]).await;
     assert!(plugins.get("foe").is_none() && plugins.get("cron").is_some());
     assert_eq!(errors.len(), 1, "{errors:?}");
     errors.remove(0)
 }
 
-pub fn subscription(params: Value) -> Subscription {
+pub(crate) fn subscription(params: Value) -> Subscription {
     Subscription {
         id: SubscriptionId(7),
         label: slug("mine"),
@@ -110,6 +110,6 @@ pub fn subscription(params: Value) -> Subscription {
     }
 }
 
-pub fn behaving(how: &str) -> Subscription {
+pub(crate) fn behaving(how: &str) -> Subscription {
     subscription(json!({ "how": how }))
 }

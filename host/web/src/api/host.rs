@@ -27,6 +27,10 @@ pub(super) async fn health() -> Json<Health> {
     (status = 503, description = "It stops, or the data folder does not answer.", body = Ready),
 ))]
 pub(super) async fn ready(State(web): State<Web>) -> Response {
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method is not general over the lifetime of the transaction"
+    )]
     let reads = web.read(|tx| tx.last_cursor()).await.is_ok();
     let ready = reads && !web.handle().load().stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -42,7 +42,6 @@ impl From<RunRow> for Run {
             subscription,
             fire_at,
             tasks_total: row.tasks_total.into(),
-            log_bytes: row.log_bytes,
         }
     }
 }

@@ -87,7 +87,7 @@ impl Following {
     /// The next event that carries an item; None once the host says that there are no more.
     async fn event(&mut self) -> Result<Option<ServerEvent>, ClientError> {
         loop {
-            while let Some(event) = self.parser.next() {
+            if let Some(event) = self.parser.next() {
                 self.failures = 0;
                 if event.id.is_some() {
                     self.last_id.clone_from(&event.id);

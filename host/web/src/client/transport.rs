@@ -163,6 +163,7 @@ impl Request {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` gives it away")]
 fn unsendable(error: serde_json::Error) -> ClientError {
     ClientError::Request { what: error.to_string() }
 }

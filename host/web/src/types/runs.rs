@@ -181,7 +181,6 @@ pub struct Run {
     pub fire_at: Option<Time>,
     /// How many tasks the pipeline has.
     pub tasks_total: u64,
-    pub log_bytes: u64,
 }
 
 /// A run with all that is known of it but its tasks.

@@ -18,41 +18,41 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
 
-pub const TOKEN: &str = "hostler_test";
-pub const BASE: &str = "/api/v1/namespaces/default";
+pub(crate) const TOKEN: &str = "hostler_test";
+pub(crate) const BASE: &str = "/api/v1/namespaces/default";
 
 /// 2026-01-01T00:00:00Z.
 const NEW_YEAR: Timestamp = Timestamp(1_767_225_600_000);
 
 /// No condition that a test waits for takes longer, on the slowest machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct House {
-    pub web: Web,
-    pub app: Router,
+pub(crate) struct House {
+    pub(crate) web: Web,
+    pub(crate) app: Router,
     engine: Engine,
     _runtime: Runtime,
     _data: tempfile::TempDir,
 }
 
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 }
 
-pub fn slug(text: &str) -> Slug {
+pub(crate) fn slug(text: &str) -> Slug {
     Slug::parse(text).expect("a slug")
 }
 
 impl House {
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
         let (clock, _) = Clock::manual(NEW_YEAR);
         let opened = Store::open(data.path(), hostler_store::Options::new(NEW_YEAR)).expect("the store opens");
@@ -78,17 +78,17 @@ impl House {
         house
     }
 
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         self.engine.stop(StopMode::Cancel, Duration::from_secs(20)).await.expect("it stops");
     }
 
-    pub async fn add_token(&self, name: &str, token: &str, noun: &str, verb: &str, namespace: &str) {
+    pub(crate) async fn add_token(&self, name: &str, token: &str, noun: &str, verb: &str, namespace: &str) {
         let permission = Permission { noun: noun.into(), verb: verb.into(), namespace: namespace.into() };
         let made = self.web.handle().ensure_token(slug(name), auth::hash(token), vec![permission]).await;
         assert!(made.expect("a token"));
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let answer = self.app.clone().oneshot(request).await.expect("an answer");
         let (parts, body) = answer.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
@@ -96,32 +96,32 @@ impl House {
         Answer { status: parts.status, headers: parts.headers, text }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(request(Method::GET, path).body(Body::empty()).expect("a request")).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         self.send(json_request(Method::POST, path, body.to_string())).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.send(request(Method::DELETE, path).body(Body::empty()).expect("a request")).await
     }
 
-    pub async fn up(&self, document: Value) {
+    pub(crate) async fn up(&self, document: Value) {
         let answer = self.post(&format!("{BASE}/pipelines?release=true"), document).await;
         assert!(answer.status.is_success(), "{}", answer.text);
     }
 
     /// Starts a run and answers its id.
-    pub async fn begin(&self, pipeline: &str) -> String {
+    pub(crate) async fn begin(&self, pipeline: &str) -> String {
         let answer = self.post(&format!("{BASE}/pipelines/{pipeline}/runs"), json!({})).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
         answer.json()["id"].as_str().expect("an id").to_owned()
     }
 
     /// Asks again after each commit until the run is over.
-    pub async fn ended(&self, run: &str) -> Value {
+    pub(crate) async fn ended(&self, run: &str) -> Value {
         let mut events = self.web.handle().watch_events();
         let waiting = async {
             loop {
@@ -137,18 +137,18 @@ impl House {
     }
 }
 
-pub fn request(method: Method, path: &str) -> http::request::Builder {
+pub(crate) fn request(method: Method, path: &str) -> http::request::Builder {
     let builder = Request::builder().method(method).uri(path).header("host", "localhost:7367");
     builder.header("authorization", format!("Bearer {TOKEN}"))
 }
 
-pub fn json_request(method: Method, path: &str, body: impl Into<Body>) -> Request<Body> {
+pub(crate) fn json_request(method: Method, path: &str, body: impl Into<Body>) -> Request<Body> {
     let builder = request(method, path).header("content-type", "application/json");
     builder.body(body.into()).expect("a request")
 }
 
 /// A pipeline of one task that says something on both streams.
-pub fn talker() -> Value {
+pub(crate) fn talker() -> Value {
     json!({"id": "talker", "tasks": {
         "say": {"process": {"script": "echo one; echo two >&2; echo rows=12 > \"$HOSTLER_OUTPUT\"; printf '\\377'"}},
         "after": {"depends_on": ["say"]}
@@ -156,7 +156,7 @@ pub fn talker() -> Value {
 }
 
 /// The same with what differs from run to run put out of sight.
-pub fn settled(mut value: Value) -> Value {
+pub(crate) fn settled(mut value: Value) -> Value {
     settle(&mut value);
     value
 }
@@ -171,7 +171,9 @@ fn settle(value: &mut Value) {
                     ("digest" | "definition_digest", _) => *field = json!("[digest]"),
                     ("id" | "run" | "origin_run", Value::String(text)) if text.len() == 36 => *field = json!("[run]"),
                     ("version", Value::String(_)) => *field = json!("[version]"),
-                    (name, Value::String(_)) if name == "at" || name.ends_with("_at") => *field = json!("[time]"),
+                    (name, Value::String(text)) if (name == "at" || name.ends_with("_at")) && text.ends_with('Z') => {
+                        *field = json!("[time]");
+                    }
                     _ => settle(field),
                 }
             }

@@ -1,7 +1,7 @@
 //! `hostler run logs`: what the tasks of a run wrote, as it was written or as lines with their task before them.
 //!
-//! Invariants: only bytes of tasks go to stdout; what the host has to say about a log goes to stderr; on a terminal no
-//! control sequence but colours gets through.
+//! Invariants: only bytes of tasks go to stdout; what the host has to say about a log goes to stderr; on a terminal
+//! no control sequence but colours gets through.
 
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -15,8 +15,8 @@ use hostler_web::types::{LogQuery, LogRecord, LogStream};
 
 /// Print what the tasks of a run wrote
 ///
-/// On a terminal, and with --prefix, each line stands behind the name of its task; elsewhere the bytes are as the tasks
-/// wrote them.
+/// On a terminal, and with --prefix, each line stands behind the name of its task; elsewhere the bytes are as the
+/// tasks wrote them.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   hostler run logs hello -f                   follow the latest run of `hello` until it is over

@@ -68,7 +68,7 @@ fn table(ctx: &Context, runs: &[Run]) -> Result<(), Failure> {
         };
         let why = terminal::harmless(run.summary.as_deref().unwrap_or_default().as_bytes());
         let created = time::relative(run.created_at.0, now);
-        table.row(vec![run_name::short(run), state, run.version.to_string(), created, took, by, why]);
+        table.row(&[run_name::short(run), state, run.version.to_string(), created, took, by, why]);
     }
     if table.is_empty() {
         ctx.printer.advise("no runs; start one with `hostler run start PIPELINE`");
@@ -139,14 +139,7 @@ fn text(ctx: &Context, detail: &RunDetail, tasks: &[Task]) -> String {
         let code = task.code.map_or_else(|| "-".into(), |code| code.to_string());
         let outputs = task.outputs.as_ref().map(|outputs| terminal::harmless(outputs.to_string().as_bytes()));
         let state = glyph::task_word(task.status.into(), paint);
-        table.row(vec![
-            task.name.to_string(),
-            state,
-            task.attempt.to_string(),
-            took,
-            code,
-            outputs.unwrap_or_default(),
-        ]);
+        table.row(&[task.name.to_string(), state, task.attempt.to_string(), took, code, outputs.unwrap_or_default()]);
     }
     text + "\n" + &table.to_text(&ctx.printer)
 }
