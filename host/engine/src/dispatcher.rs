@@ -174,14 +174,19 @@ impl Dispatcher {
                 break;
             }
         }
-        while let (false, Some(told)) = (full(core), taken.told.pop_front()) {
+        // Asked in this order: what is taken out when the batch is full would be lost, and its run never end.
+        while !full(core)
+            && let Some(told) = taken.told.pop_front()
+        {
             consumed.told.push(told.clone());
             tell(core, &mut tx, told);
         }
         if *stopping == Stop::Cancel {
             cancel_all(core, &mut tx);
         }
-        while let (false, Some((run, timer))) = (full(core), core.timers.pop_due(core.now)) {
+        while !full(core)
+            && let Some((run, timer)) = core.timers.pop_due(core.now)
+        {
             report(run, core.event(&mut tx, run, Event::Due(timer), &Actor::host()));
         }
         if *stopping == Stop::No && !full(core) {

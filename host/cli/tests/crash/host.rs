@@ -20,6 +20,7 @@ pub(crate) struct Host {
     child: Child,
     pub(crate) client: Client,
     /// From the start of the process to its first answer that needed the database.
+    #[allow(dead_code, reason = "only the bench asks how long it took")]
     pub(crate) ready_after: Duration,
 }
 

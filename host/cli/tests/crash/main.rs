@@ -80,7 +80,7 @@ async fn register(client: &Client) -> Vec<&'static str> {
         Some(path) => {
             names.push("sandboxed");
             documents.push(json!({"id": "sandboxed", "tasks": {"greet": {
-                "wasm": {"component": path, "args": ["--", "world"]}, "retry": {"attempts": 1000}, "on_lost": "retry"}}}));
+                "wasm": {"component": path, "args": ["--", "world"]}, "retry": {"attempts": 100, "backoff": "1ms", "backoff_max": "20ms"}, "on_lost": "retry"}}}));
         }
         None => eprintln!("!!! no component is built (cargo xtask plugins): wasm tasks are left out"),
     }
@@ -109,7 +109,7 @@ async fn register(client: &Client) -> Vec<&'static str> {
 fn chain() -> serde_json::Value {
     let script = "echo \"$HOSTLER_TASK attempt $HOSTLER_ATTEMPT\"; sleep 0.03";
     let task = |needs: &[&str]| {
-        json!({"process": {"script": script}, "retry": {"attempts": 1000, "backoff": "1ms"}, "on_lost": "retry",
+        json!({"process": {"script": script}, "retry": {"attempts": 100, "backoff": "1ms", "backoff_max": "20ms"}, "on_lost": "retry",
                "depends_on": needs})
     };
     json!({"id": "chain", "tasks": {"a": task(&[]), "b": task(&["a"]), "c": task(&["b"])}})
