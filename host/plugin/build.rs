@@ -29,6 +29,7 @@ fn main() {
     println!("cargo::rustc-env=HOSTLER_BUILD_ID={:016x}", build_id(&root));
 }
 
+#[expect(clippy::disallowed_methods, reason = "cargo tells a build script everything by its environment")]
 fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| fail(&format!("cargo did not set {name}")))
 }
@@ -56,7 +57,7 @@ fn build(root: &Path, target_dir: &Path) -> PathBuf {
 /// Compiled components of another build are not loaded: with the lock file the engine and its compiler are the same.
 fn build_id(root: &Path) -> u64 {
     let mut hash = DefaultHasher::new();
-    env::var("CARGO_PKG_VERSION").unwrap_or_default().hash(&mut hash);
+    variable("CARGO_PKG_VERSION").hash(&mut hash);
     std::fs::read(root.join("Cargo.lock")).unwrap_or_default().hash(&mut hash);
     hash.finish()
 }

@@ -154,7 +154,7 @@ impl Commands {
             Ok(scratch) => scratch,
             Err(error) => return not_started(format!("no private folder for /tmp: {error}")),
         };
-        let (stdout, stderr) = pipes(output);
+        let (stdout, stderr) = pipes(&output);
         let wasi = match surroundings(&spec, &scratch, stdout.clone(), stderr.clone()) {
             Ok(wasi) => wasi,
             Err(error) => return not_started(format!("a folder cannot be opened: {error:#}")),

@@ -47,10 +47,13 @@ pub(crate) async fn invoke<T: Send + 'static>(
         run(&plugin, call, act).await
     });
     // Dropping this future must end the guest as well.
-    let broke = |error: tokio::task::JoinError| {
-        Err(describe(&named, role, function, Failure::Host(format!("the call broke on the host's side: {error}"))))
-    };
-    AbortOnDrop(task).await.unwrap_or_else(broke)
+    match AbortOnDrop(task).await {
+        Ok(result) => result,
+        Err(broken) => {
+            let failure = Failure::Host(format!("the call broke on the host's side: {broken}"));
+            Err(describe(&named, role, function, failure))
+        }
+    }
 }
 
 fn stopped() -> Failure {

@@ -5,7 +5,7 @@ mod support;
 use hostler_plugin::{CompileError, Compiler, LoadError, Plugins, Runtime, RuntimeConfig};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use support::{hostile, house, load_error, plugins, source};
+use support::{fresh_house, hostile, house, load_error, plugins, source};
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{ManglingAndAbi, Resolve};
 
@@ -90,7 +90,7 @@ async fn a_file_over_the_cap_is_not_looked_into() {
 
 #[tokio::test]
 async fn compiled_code_is_ours_alone_and_a_damaged_file_is_compiled_again() {
-    let house = house();
+    let house = fresh_house();
     let cache = house.dir.path().join("cache");
     plugins(&house, Vec::new()).await;
     let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;

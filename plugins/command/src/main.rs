@@ -1,5 +1,7 @@
 //! A command that does what its first argument says, for the tests of the wasm executor. In no release.
 
+#![expect(clippy::disallowed_methods, reason = "it shows its environment, which is the point")]
+
 use std::io::{Read, Write};
 
 fn main() {

@@ -35,7 +35,7 @@ pub(super) struct Pipe {
     pending: Arc<Mutex<VecDeque<Vec<u8>>>>,
 }
 
-pub(super) fn pipes(sender: mpsc::Sender<Output>) -> (Pipe, Pipe) {
+pub(super) fn pipes(sender: &mpsc::Sender<Output>) -> (Pipe, Pipe) {
     let pipe = |stream| Pipe { stream, sender: sender.clone(), pending: Arc::default() };
     (pipe(Stream::Stdout), pipe(Stream::Stderr))
 }

@@ -59,15 +59,25 @@ pub(crate) fn hostile_describing(how: &str, dir: &Path) -> PathBuf {
     path
 }
 
-/// A runtime of its own, with a cache that outlives no test.
+/// A runtime, and a folder for the test's files.
 pub(crate) struct House {
     pub(crate) runtime: Runtime,
     pub(crate) dir: tempfile::TempDir,
 }
 
+/// Its compiled components are kept with the build, so that each is compiled once and not in every test.
 pub(crate) fn house() -> House {
+    with_cache(|_| Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
+}
+
+/// With a cache that nobody has used before, in `cache` of its folder.
+pub(crate) fn fresh_house() -> House {
+    with_cache(|dir| dir.join("cache"))
+}
+
+fn with_cache(cache_dir: impl FnOnce(&Path) -> PathBuf) -> House {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let config = RuntimeConfig::new(dir.path().join("cache"), Compiler::InProcess);
+    let config = RuntimeConfig::new(cache_dir(dir.path()), Compiler::InProcess);
     House { runtime: Runtime::new(config).expect("a runtime"), dir }
 }
 
