@@ -283,7 +283,7 @@ fn report(run: RunKey, result: Result<(), EventError>) {
     match result {
         Ok(()) => {}
         Err(EventError::Refused(refusal)) => {
-            debug!(run.key = run.0, "an event of run {} came too late: {refusal}", run.0)
+            debug!(run.key = run.0, "an event of run {} came too late: {refusal}", run.0);
         }
         Err(EventError::NotOpen) => debug!(run.key = run.0, "an event of run {} came after its end", run.0),
         Err(error) => error!(run.key = run.0, "an event of run {} could not be applied: {error}", run.0),

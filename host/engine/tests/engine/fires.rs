@@ -194,7 +194,9 @@ async fn a_subscription_that_cannot_work_is_refused_with_every_problem() {
     every(&host, "1m", Overlap::Skip, CatchUp::None).await;
     let taken = host.handle().subscribe(new("interval", json!({"every": "1m"}))).await.expect_err("taken");
     assert!(matches!(taken, Error::LabelTaken { .. }));
-    assert_eq!(host.look(|tx| tx.next_due()), Some(NEW_YEAR.plus(MINUTE)));
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "what it suggests does not live long enough")]
+    let next_due = host.look(|tx| tx.next_due());
+    assert_eq!(next_due, Some(NEW_YEAR.plus(MINUTE)));
     host.stop().await;
 }
 
