@@ -189,7 +189,8 @@ impl Dispatcher {
         {
             report(run, core.event(&mut tx, run, Event::Due(timer), &Actor::host()));
         }
-        if *stopping == Stop::No && !full(core) {
+        // Also when answers of plugins fill the batch: they would otherwise put off whatever else is due at the same instant.
+        if *stopping == Stop::No {
             core.decide_due(&mut tx, CHANGES_MAX)?;
         }
         // At least one step of what is left over, so that requests without end do not starve large runs.

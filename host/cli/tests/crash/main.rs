@@ -1,7 +1,8 @@
 //! Kills the real host at instants nobody chose, many times, and holds it to what it had promised.
 //!
-//! Each round: clients start and cancel runs while a subscription fires each second; SIGKILL; no task outlives its host; the
-//! host comes back and knows every run that was acknowledged. At the end every run ends, and the laws of `rows` hold.
+//! Each round: clients start and cancel runs while a subscription fires each second; SIGKILL; no task outlives its
+//! host; the host comes back and knows every run that was acknowledged. At the end every run ends, and the laws of
+//! `rows` hold.
 //! `HOSTLER_CRASH_KILLS` and `HOSTLER_CRASH_SEED` ask for more, or for the same again.
 
 mod clients;
@@ -138,6 +139,7 @@ async fn live_and_die(host: Host, ledger: &Ledger, random: &mut Random, pipeline
     let asking = (0..CLIENTS).map(|_| clients::ask(host.client.clone(), ledger, Random(random.next()), pipelines));
     let asking = futures_util::future::join_all(asking.collect::<Vec<_>>());
     let killing = async {
+        // tidy: allow(sleep), because the life of the host is the measure, and the other loop has a limit.
         tokio::time::sleep(life).await;
         host.kill();
     };
@@ -161,6 +163,7 @@ async fn all_end(client: &Client, ledger: &Ledger) {
             let open = client.runs(&namespace, &query).await.expect("a list").items;
             let Some(run) = open.first() else { break };
             assert!(Instant::now() < limit, "{} runs do not end, such as {run:?}", open.len());
+            // tidy: allow(sleep), because the life of the host is the measure, and the other loop has a limit.
             tokio::time::sleep(host::LOOK).await;
         }
     }

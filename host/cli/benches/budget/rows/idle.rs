@@ -12,12 +12,14 @@ const LOOKS: usize = 5;
 
 pub(crate) async fn measure() -> Vec<Row> {
     let house = House::new().await;
+    // tidy: allow(sleep), because what is measured is a span in which nothing happens.
     tokio::time::sleep(SETTLE).await;
     let (host, wardens) = (house.host.pid(), children(house.host.pid()));
     let (mut memory, mut wakes, mut warden_wakes) = (Vec::new(), Vec::new(), Vec::new());
     let of_wardens = || wardens.iter().flat_map(|pid| wake_ups(*pid)).collect();
     for _ in 0..LOOKS {
         let (before, warden_before) = (wake_ups(host), of_wardens());
+        // tidy: allow(sleep), because what is measured is a span in which nothing happens.
         tokio::time::sleep(LOOK).await;
         wakes.push(woken(&before, &wake_ups(host)) as f64 / LOOK.as_secs_f64());
         warden_wakes.push(woken(&warden_before, &of_wardens()) as f64 / LOOK.as_secs_f64());
