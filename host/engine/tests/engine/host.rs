@@ -65,7 +65,10 @@ impl Host {
         self.engine.stop(StopMode::Finish, std::time::Duration::from_secs(20)).await.expect("it stops");
     }
 
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&hostler_store::ReadTx<'_>) -> Result<T, hostler_store::Error>) -> T {
+    pub(crate) fn look<T>(
+        &self,
+        look: impl FnOnce(&hostler_store::ReadTx<'_>) -> Result<T, hostler_store::Error>,
+    ) -> T {
         self.handle().store().read(look).expect("a look")
     }
 
@@ -136,7 +139,13 @@ impl Host {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    pub(crate) async fn subscribe(&self, plugin: &str, params: Value, overlap: Overlap, catch_up: CatchUp) -> SubscriptionId {
+    pub(crate) async fn subscribe(
+        &self,
+        plugin: &str,
+        params: Value,
+        overlap: Overlap,
+        catch_up: CatchUp,
+    ) -> SubscriptionId {
         let subscribe = subscription("p", plugin, params, overlap, catch_up);
         self.handle().subscribe(subscribe).await.expect("subscribed")
     }
@@ -166,7 +175,13 @@ impl Host {
     }
 }
 
-pub(crate) fn subscription(pipeline: &str, plugin: &str, params: Value, overlap: Overlap, catch_up: CatchUp) -> Subscribe {
+pub(crate) fn subscription(
+    pipeline: &str,
+    plugin: &str,
+    params: Value,
+    overlap: Overlap,
+    catch_up: CatchUp,
+) -> Subscribe {
     let Value::Object(params) = params else { panic!("params are an object") };
     Subscribe {
         namespace: slug("default"),
