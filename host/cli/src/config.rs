@@ -76,7 +76,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<String>,
     /// Read settings from this file
-    #[arg(long, value_name = "FILE", env = "HOSTLER_CONFIG_FILE")]
+    #[arg(long, value_name = "FILE", env = "HOSTLER_CONFIG_FILE", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
 }
 

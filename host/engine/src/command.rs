@@ -10,8 +10,10 @@ use tokio::sync::oneshot;
 /// Told after the commit: `true` when it is durable.
 pub(crate) type Answer = Box<dyn FnOnce(bool) + Send>;
 
+type Apply = dyn FnOnce(&mut Core, &mut WriteTx<'_>) -> Answer + Send;
+
 pub(crate) struct Command {
-    apply: Box<dyn FnOnce(&mut Core, &mut WriteTx<'_>) -> Answer + Send>,
+    apply: Box<Apply>,
 }
 
 impl Command {

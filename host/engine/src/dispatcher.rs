@@ -174,17 +174,23 @@ impl Dispatcher {
                 break;
             }
         }
-        while let (false, Some(told)) = (full(core), taken.told.pop_front()) {
+        // Asked in this order: what is taken out when the batch is full would be lost, and its run never end.
+        while !full(core)
+            && let Some(told) = taken.told.pop_front()
+        {
             consumed.told.push(told.clone());
             tell(core, &mut tx, told);
         }
         if *stopping == Stop::Cancel {
             cancel_all(core, &mut tx);
         }
-        while let (false, Some((run, timer))) = (full(core), core.timers.pop_due(core.now)) {
+        while !full(core)
+            && let Some((run, timer)) = core.timers.pop_due(core.now)
+        {
             report(run, core.event(&mut tx, run, Event::Due(timer), &Actor::host()));
         }
-        if *stopping == Stop::No && !full(core) {
+        // Also when answers of plugins fill the batch: they would otherwise put off whatever else is due at the same instant.
+        if *stopping == Stop::No {
             core.decide_due(&mut tx, CHANGES_MAX)?;
         }
         // At least one step of what is left over, so that requests without end do not starve large runs.
@@ -278,7 +284,7 @@ fn report(run: RunKey, result: Result<(), EventError>) {
     match result {
         Ok(()) => {}
         Err(EventError::Refused(refusal)) => {
-            debug!(run.key = run.0, "an event of run {} came too late: {refusal}", run.0)
+            debug!(run.key = run.0, "an event of run {} came too late: {refusal}", run.0);
         }
         Err(EventError::NotOpen) => debug!(run.key = run.0, "an event of run {} came after its end", run.0),
         Err(error) => error!(run.key = run.0, "an event of run {} could not be applied: {error}", run.0),

@@ -106,13 +106,13 @@ pub(crate) fn schedule(row: &SubscriptionRow, next: Option<Timestamp>, again: Op
 }
 
 impl Core {
-    /// Decides what has come due by the wall clock, up to about `changes_max` changes in this batch.
+    /// Decides what has come due by the wall clock: one page at least, then up to about `changes_max` changes in this batch.
     pub(crate) fn decide_due(&mut self, tx: &mut WriteTx<'_>, changes_max: usize) -> Result<(), Error> {
         if self.fires.next_due().is_none_or(|at| at > self.wall) {
             return Ok(());
         }
         self.wake_later();
-        while self.changes < changes_max {
+        loop {
             let rows = tx.due_subscriptions(self.wall, PAGE)?;
             for row in &rows {
                 self.decide_row(tx, row);
@@ -122,9 +122,11 @@ impl Core {
                 self.fires.stale = false;
                 return Ok(());
             }
+            if self.changes >= changes_max {
+                self.fires.stale = true;
+                return Ok(());
+            }
         }
-        self.fires.stale = true;
-        Ok(())
     }
 
     fn wake_later(&mut self) {

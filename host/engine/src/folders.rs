@@ -130,7 +130,7 @@ mod tests {
         let folder = folders.make(id(1), Workspace::Attempt).expect("made");
         let locked = folder.workspace.join("a/b");
         std::fs::create_dir_all(&locked).expect("made");
-        std::fs::set_permissions(folder.workspace.join("a"), std::fs::Permissions::from_mode(0)).expect("locked");
+        std::fs::set_permissions(folder.workspace.join("a"), std::fs::Permissions::from_mode(0o000)).expect("locked");
         folders.remove_attempt(&folder).expect("removed");
         assert!(!folder.own.exists());
     }

@@ -56,7 +56,7 @@ pub(crate) async fn start_run(handle: &Handle, start: StartRun) -> Result<RunSta
             problems: hostler_model::Problem::new("", message).into(),
         });
     }
-    handle.change(move |core, tx| make(core, tx, wanted, idempotency)).await
+    handle.change(move |core, tx| make(core, tx, wanted, idempotency.as_ref())).await
 }
 
 struct Key {
@@ -64,9 +64,9 @@ struct Key {
     fingerprint: [u8; 32],
 }
 
-fn make(core: &mut Core, tx: &mut WriteTx<'_>, wanted: Wanted, key: Option<Key>) -> Result<RunStarted, Error> {
+fn make(core: &mut Core, tx: &mut WriteTx<'_>, wanted: Wanted, key: Option<&Key>) -> Result<RunStarted, Error> {
     let (namespace, actor) = (wanted.namespace, wanted.actor.clone());
-    if let Some(key) = &key
+    if let Some(key) = key
         && let Some(started) = known(core, tx, namespace, &actor, key)?
     {
         return Ok(started);
@@ -76,7 +76,7 @@ fn make(core: &mut Core, tx: &mut WriteTx<'_>, wanted: Wanted, key: Option<Key>)
         return Err(Error::UnknownPipeline(wanted.pipeline.id.clone()));
     }
     let made = core.make_run(tx, wanted)?;
-    if let Some(Key { key, fingerprint }) = &key {
+    if let Some(Key { key, fingerprint }) = key {
         let (run, now, actor) = (made.key, core.wall, actor.name.as_str());
         tx.remember_idempotency(NewIdempotent { namespace, actor, key, fingerprint, run, now })?;
         // Each new key takes a few old ones with it, so that they never pile up.

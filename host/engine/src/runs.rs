@@ -143,7 +143,7 @@ impl Core {
                 Action::Start(request) => made.extend(self.fired_run(tx, row, at, index, request)?),
                 Action::Skip(why) => notes.push(why.clone()),
                 Action::Other { kind, .. } => {
-                    notes.push(format!("it asked for `{kind}`, which this version does not know"))
+                    notes.push(format!("it asked for `{kind}`, which this version does not know"));
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: builds the host and its bench, and measures the budget of `docs/ARCHITECTURE.md`.
 //!
-//! Invariant: figures come from the release profile unless `--dev` says otherwise, and the table says which it was. Must not
-//! know what is measured; rows are checked by the bench itself.
+//! Invariant: figures come from the release profile unless `--dev` says otherwise, and the table says which it was.
+//! Must not know what is measured; rows are checked by the bench itself.
 
 use crate::machine::Machine;
 use crate::process;

@@ -76,18 +76,20 @@ impl Commits {
 
 /// The rows that a run left, to be written again.
 pub(crate) struct Replay {
-    /// A copy of the data without them.
-    template: std::path::PathBuf,
+    database: Connection,
     tasks: Vec<Vec<Value>>,
     events: Vec<Vec<Value>>,
 }
 
 const TASK: &str = "run_key, task, item, status, attempt, due_at, cause, started_at, ended_at, code, outputs";
-const EVENT: &str =
-    "at, namespace_id, kind, pipeline_key, run_key, task, item, attempt, subscription_id, actor_kind, actor_name, data";
+const EVENT: &str = "at, namespace_id, kind, pipeline_key, run_key, task, item, attempt, subscription_id, actor_kind, \
+                     actor_name, data";
+
+/// Of the write that is not measured.
+const BATCH_FIRST: usize = 500;
 
 impl Replay {
-    /// Takes the tasks of the newest run out of a database that nobody uses, which becomes the template.
+    /// Takes the tasks of the newest run out of a database that nobody uses any more.
     pub(crate) fn take(database: &Path) -> Self {
         let connection = open(database);
         let newest = "(SELECT max(key) FROM run)";
@@ -95,30 +97,29 @@ impl Replay {
         let events = format!("SELECT {EVENT} FROM event WHERE run_key = {newest} AND task IS NOT NULL ORDER BY cursor");
         let events = read(&connection, &events);
         assert_eq!(tasks.len(), events.len(), "each task makes one step");
-        connection.execute_batch("DELETE FROM task; DELETE FROM event; VACUUM;").expect("emptied");
-        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("one file");
-        Self { template: database.into(), tasks, events }
+        let replay = Self { database: connection, tasks, events };
+        // The host's file and its log of writes have grown to their size before it is measured; so must these.
+        replay.run(BATCH_FIRST);
+        replay
     }
 
-    /// Writes them again into a fresh copy, so many tasks a commit.
+    /// Writes them again, so many tasks a commit, into tables without any other tasks.
     pub(crate) fn run(&self, batch: usize) -> Duration {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let copy = folder.path().join("replay.db");
-        std::fs::copy(&self.template, &copy).expect("copied");
-        let database = open(&copy);
+        let empty = "DELETE FROM task; DELETE FROM event; PRAGMA wal_checkpoint(PASSIVE);";
+        self.database.execute_batch(empty).expect("emptied");
         let marks = |columns: &str| vec!["?"; columns.split(',').count()].join(", ");
-        let statement =
+        let insert =
             |table: &str, columns: &str| format!("INSERT INTO {table} ({columns}) VALUES ({})", marks(columns));
-        let mut task = database.prepare(&statement("task", TASK)).expect("prepared");
-        let mut event = database.prepare(&statement("event", EVENT)).expect("prepared");
+        let mut task = self.database.prepare(&insert("task", TASK)).expect("prepared");
+        let mut event = self.database.prepare(&insert("event", EVENT)).expect("prepared");
         let begun = Instant::now();
         for (tasks, events) in self.tasks.chunks(batch).zip(self.events.chunks(batch)) {
-            database.execute_batch("BEGIN IMMEDIATE").expect("begun");
+            self.database.execute_batch("BEGIN IMMEDIATE").expect("begun");
             for (one, other) in tasks.iter().zip(events) {
                 task.execute(params_from_iter(one)).expect("inserted");
                 event.execute(params_from_iter(other)).expect("inserted");
             }
-            database.execute_batch("COMMIT").expect("committed");
+            self.database.execute_batch("COMMIT").expect("committed");
         }
         begun.elapsed()
     }

@@ -1,8 +1,9 @@
 //! Measures the real binary against the performance budget, each figure beside the bare mechanism in the same run.
 //!
-//! Started by `cargo xtask bench`, with the names of rows to measure (all unless told) and `--json FILE`. Invariants: the
-//! host is reached as any client reaches it; a figure is the median of its repeats, shown with its range; what is measured
-//! and what it is held against alternate, so that a machine that slows down slows both. Must not know how to build.
+//! Started by `cargo xtask bench`, with the names of rows to measure (all unless told) and `--json FILE`. Invariants:
+//! the host is reached as any client reaches it; a figure is the median of its repeats, shown with its range; what is
+//! measured and what it is held against alternate, so that a machine that slows down slows both. Must not know how to
+//! build.
 
 mod bare;
 mod figures;

@@ -1,5 +1,7 @@
 //! What the kernel says about a process: memory, switches, processor time, children.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 fn read(path: &Path) -> String {
@@ -21,10 +23,16 @@ pub(crate) fn resident_mib(pid: u32) -> f64 {
     number(&read(&of(pid).join("status")), "VmRSS") as f64 / 1024.0
 }
 
-/// Times that a thread of it gave its processor away because it had nothing to do: each is a wake-up.
-pub(crate) fn wake_ups(pid: u32) -> u64 {
+/// How often each thread gave its processor away because it had nothing to do: each time it was woken before.
+pub(crate) fn wake_ups(pid: u32) -> BTreeMap<OsString, u64> {
     let threads = std::fs::read_dir(of(pid).join("task")).into_iter().flatten().flatten();
-    threads.map(|thread| number(&read(&thread.path().join("status")), "voluntary_ctxt_switches")).sum()
+    let count = |folder: &Path| number(&read(&folder.join("status")), "voluntary_ctxt_switches");
+    threads.map(|thread| (thread.file_name(), count(&thread.path()))).collect()
+}
+
+/// Wake-ups from one look to a later one, of the threads that are still there.
+pub(crate) fn woken(before: &BTreeMap<OsString, u64>, after: &BTreeMap<OsString, u64>) -> u64 {
+    after.iter().map(|(thread, count)| count.saturating_sub(before.get(thread).copied().unwrap_or(0))).sum()
 }
 
 /// Processor time so far, in ticks of 10 ms.

@@ -27,6 +27,7 @@ pub(crate) async fn ask(client: Client, ledger: &Ledger, mut random: Random, pip
         if !start(&client, ledger, &key, pipeline).await {
             return;
         }
+        // tidy: allow(sleep), because a client that never pauses would leave more than can end.
         tokio::time::sleep(Duration::from_millis(random.between(0, PAUSE_MS_MAX))).await;
         let is_cancelling = random.between(0, 4) == 0;
         if is_cancelling && !cancel(&client, ledger, &mut random).await {

@@ -1,7 +1,7 @@
 //! The real binary on a data folder of its own: started, reached through its API, stopped or killed.
 //!
-//! Invariants: nothing of this machine's settings reaches it; it never outlives its owner here. Shared by the crash test and
-//! the bench. Must not know what is asked of the host.
+//! Invariants: nothing of this machine's settings reaches it; it never outlives its owner here. Shared by the crash
+//! test and the bench. Must not know what is asked of the host.
 
 use hostler_web::Client;
 use rustix::process::{Pid, Signal, kill_process};
@@ -20,6 +20,7 @@ pub(crate) struct Host {
     child: Child,
     pub(crate) client: Client,
     /// From the start of the process to its first answer that needed the database.
+    #[allow(dead_code, reason = "only the bench asks how long it took")]
     pub(crate) ready_after: Duration,
 }
 
@@ -39,6 +40,7 @@ impl Host {
         let limit = begun + LIMIT;
         while let Err(error) = client.whoami().await {
             assert!(Instant::now() < limit, "the host does not answer: {error}{}", said());
+            // tidy: allow(sleep), because another process is looked at, and the loop has a limit.
             tokio::time::sleep(LOOK).await;
         }
         Self { child, client, ready_after: begun.elapsed() }
@@ -66,6 +68,7 @@ impl Host {
                 return status;
             }
             assert!(Instant::now() < limit, "the host did not stop within {LIMIT:?}");
+            // tidy: allow(sleep), because another process is looked at, and the loop has a limit.
             tokio::time::sleep(LOOK).await;
         }
     }

@@ -1,7 +1,8 @@
-//! What a client was promised: each run that the host acknowledged, each cancel, and each request whose answer was lost.
+//! What a client was promised: each run that the host acknowledged, each cancel, and each request whose answer was
+//! lost.
 //!
-//! Invariant: an entry is written before the request goes out and changed only by the host's answer, so that nothing here
-//! is more than what a client can know. Must not know how requests travel.
+//! Invariant: an entry is written before the request goes out and changed only by the host's answer, so that nothing
+//! here is more than what a client can know. Must not know how requests travel.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,8 @@
 //! Kills the real host at instants nobody chose, many times, and holds it to what it had promised.
 //!
-//! Each round: clients start and cancel runs while a subscription fires each second; SIGKILL; no task outlives its host; the
-//! host comes back and knows every run that was acknowledged. At the end every run ends, and the laws of `rows` hold.
+//! Each round: clients start and cancel runs while a subscription fires each second; SIGKILL; no task outlives its
+//! host; the host comes back and knows every run that was acknowledged. At the end every run ends, and the laws of
+//! `rows` hold.
 //! `HOSTLER_CRASH_KILLS` and `HOSTLER_CRASH_SEED` ask for more, or for the same again.
 
 mod clients;
@@ -80,7 +81,7 @@ async fn register(client: &Client) -> Vec<&'static str> {
         Some(path) => {
             names.push("sandboxed");
             documents.push(json!({"id": "sandboxed", "tasks": {"greet": {
-                "wasm": {"component": path, "args": ["--", "world"]}, "retry": {"attempts": 1000}, "on_lost": "retry"}}}));
+                "wasm": {"component": path, "args": ["--", "world"]}, "retry": {"attempts": 100, "backoff": "1ms", "backoff_max": "20ms"}, "on_lost": "retry"}}}));
         }
         None => eprintln!("!!! no component is built (cargo xtask plugins): wasm tasks are left out"),
     }
@@ -109,7 +110,7 @@ async fn register(client: &Client) -> Vec<&'static str> {
 fn chain() -> serde_json::Value {
     let script = "echo \"$HOSTLER_TASK attempt $HOSTLER_ATTEMPT\"; sleep 0.03";
     let task = |needs: &[&str]| {
-        json!({"process": {"script": script}, "retry": {"attempts": 1000, "backoff": "1ms"}, "on_lost": "retry",
+        json!({"process": {"script": script}, "retry": {"attempts": 100, "backoff": "1ms", "backoff_max": "20ms"}, "on_lost": "retry",
                "depends_on": needs})
     };
     json!({"id": "chain", "tasks": {"a": task(&[]), "b": task(&["a"]), "c": task(&["b"])}})
@@ -138,6 +139,7 @@ async fn live_and_die(host: Host, ledger: &Ledger, random: &mut Random, pipeline
     let asking = (0..CLIENTS).map(|_| clients::ask(host.client.clone(), ledger, Random(random.next()), pipelines));
     let asking = futures_util::future::join_all(asking.collect::<Vec<_>>());
     let killing = async {
+        // tidy: allow(sleep), because the life of the host is the measure, and the other loop has a limit.
         tokio::time::sleep(life).await;
         host.kill();
     };
@@ -161,6 +163,7 @@ async fn all_end(client: &Client, ledger: &Ledger) {
             let open = client.runs(&namespace, &query).await.expect("a list").items;
             let Some(run) = open.first() else { break };
             assert!(Instant::now() < limit, "{} runs do not end, such as {run:?}", open.len());
+            // tidy: allow(sleep), because the life of the host is the measure, and the other loop has a limit.
             tokio::time::sleep(host::LOOK).await;
         }
     }

@@ -1,6 +1,7 @@
 //! Looks for processes of a data folder in `/proc`.
 //!
-//! Each process task carries `HOSTLER_HANDLE`, and its output file lies below the data folder; both are in its environment.
+//! Each process task carries `HOSTLER_HANDLE`, and its output file lies below the data folder; both are in its
+//! environment.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ pub(crate) async fn gone(data: &Path) -> Duration {
             return begun.elapsed();
         }
         assert!(begun.elapsed() < LIMIT, "tasks outlived their host by {LIMIT:?}: {left:?}");
+        // tidy: allow(sleep), because other processes are looked at, and the loop has a limit.
         tokio::time::sleep(crate::host::LOOK).await;
     }
 }

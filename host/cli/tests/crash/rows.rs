@@ -1,5 +1,5 @@
-//! The laws that hold for every data folder whose host is stopped, read with plain SQLite so that no code of ours can hide
-//! what is wrong.
+//! The laws that hold for every data folder whose host is stopped, read with plain SQLite so that no code of ours can
+//! hide what is wrong.
 
 use crate::ledger::Ledger;
 use rusqlite::{Connection, OpenFlags};

@@ -16,23 +16,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// 2026-01-01T00:00:00Z.
-pub const NEW_YEAR: Timestamp = Timestamp(1_767_225_600_000);
+pub(crate) const NEW_YEAR: Timestamp = Timestamp(1_767_225_600_000);
 
 /// No condition that a test waits for takes longer, on the slowest machine.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
-pub struct Host {
-    pub engine: Engine,
-    pub clock: Arc<Manual>,
+pub(crate) struct Host {
+    pub(crate) engine: Engine,
+    pub(crate) clock: Arc<Manual>,
     _runtime: Runtime,
 }
 
-pub fn slug(text: &str) -> Slug {
+pub(crate) fn slug(text: &str) -> Slug {
     Slug::parse(text).expect("a slug")
 }
 
 impl Host {
-    pub async fn start(data: &Path, at: Timestamp) -> Self {
+    pub(crate) async fn start(data: &Path, at: Timestamp) -> Self {
         let (clock, manual) = Clock::manual(at);
         let opened = Store::open(data, Options::new(at)).expect("the store opens");
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("components");
@@ -57,20 +57,23 @@ impl Host {
         Self { engine: engine.expect("the engine starts"), clock: manual, _runtime: runtime }
     }
 
-    pub fn handle(&self) -> &Handle {
+    pub(crate) fn handle(&self) -> &Handle {
         self.engine.handle()
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.engine.stop(StopMode::Finish, std::time::Duration::from_secs(20)).await.expect("it stops");
     }
 
-    pub fn look<T>(&self, look: impl FnOnce(&hostler_store::ReadTx<'_>) -> Result<T, hostler_store::Error>) -> T {
+    pub(crate) fn look<T>(
+        &self,
+        look: impl FnOnce(&hostler_store::ReadTx<'_>) -> Result<T, hostler_store::Error>,
+    ) -> T {
         self.handle().store().read(look).expect("a look")
     }
 
     /// Asks again after each commit until the answer is there.
-    pub async fn until<T>(&self, what: &str, mut ask: impl FnMut(&Self) -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&self, what: &str, mut ask: impl FnMut(&Self) -> Option<T>) -> T {
         let mut events = self.handle().watch_events();
         let waiting = async {
             loop {
@@ -84,13 +87,13 @@ impl Host {
         tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what} did not come"))
     }
 
-    pub async fn up(&self, document: Value) {
+    pub(crate) async fn up(&self, document: Value) {
         let document = document.to_string();
         let register = Register { namespace: slug("default"), document, release: true, actor: Actor::token("test") };
         self.handle().register(register).await.expect("registered");
     }
 
-    pub async fn try_start(&self, pipeline: &str, params: Value) -> Result<RunStarted, Error> {
+    pub(crate) async fn try_start(&self, pipeline: &str, params: Value) -> Result<RunStarted, Error> {
         let Value::Object(params) = params else { panic!("params are an object") };
         let start = StartRun {
             namespace: slug("default"),
@@ -104,24 +107,24 @@ impl Host {
         self.handle().start_run(start).await
     }
 
-    pub async fn begin(&self, pipeline: &str) -> RunStarted {
+    pub(crate) async fn begin(&self, pipeline: &str) -> RunStarted {
         self.try_start(pipeline, json!({})).await.expect("started")
     }
 
-    pub fn run(&self, id: RunId) -> RunRow {
+    pub(crate) fn run(&self, id: RunId) -> RunRow {
         self.look(|tx| tx.run_by_id(id)).expect("the run is there")
     }
 
-    pub async fn ended(&self, id: RunId) -> RunStatus {
+    pub(crate) async fn ended(&self, id: RunId) -> RunStatus {
         self.until("the end of the run", |host| Some(host.run(id).status).filter(|status| status.is_terminal())).await
     }
 
-    pub fn tasks(&self, run: &RunStarted) -> Vec<TaskDetail> {
+    pub(crate) fn tasks(&self, run: &RunStarted) -> Vec<TaskDetail> {
         self.look(|tx| tx.task_page(run.key, TaskFilter::default(), Page::first(1_000_000))).items
     }
 
     /// `name status` of each task that has a row.
-    pub fn states(&self, run: &RunStarted) -> Vec<(String, TaskStatus)> {
+    pub(crate) fn states(&self, run: &RunStarted) -> Vec<(String, TaskStatus)> {
         let row = self.run(run.id);
         let document = self.look(|tx| tx.version(row.pipeline, row.version)).expect("its version").document;
         let pipeline = hostler_model::Pipeline::parse(&document).expect("a pipeline");
@@ -129,34 +132,41 @@ impl Host {
         self.tasks(run).into_iter().map(state).collect()
     }
 
-    pub fn log(&self, run: &RunStarted, stream: LogStream) -> String {
+    pub(crate) fn log(&self, run: &RunStarted, stream: LogStream) -> String {
         let filter = LogFilter { stream: Some(stream), ..LogFilter::default() };
         let reader = self.handle().store().logs().reader(run.id, 0, filter).expect("the log opens");
         let bytes: Vec<u8> = reader.flat_map(|record| record.expect("a record").1.bytes).collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    pub async fn subscribe(&self, plugin: &str, params: Value, overlap: Overlap, catch_up: CatchUp) -> SubscriptionId {
+    pub(crate) async fn subscribe(
+        &self,
+        plugin: &str,
+        params: Value,
+        overlap: Overlap,
+        catch_up: CatchUp,
+    ) -> SubscriptionId {
         let subscribe = subscription("p", plugin, params, overlap, catch_up);
         self.handle().subscribe(subscribe).await.expect("subscribed")
     }
 
-    pub fn fires(&self, id: SubscriptionId) -> Vec<FireRow> {
+    pub(crate) fn fires(&self, id: SubscriptionId) -> Vec<FireRow> {
         let mut fires = self.look(|tx| tx.fires(id, Page::first(1_000))).items;
         fires.reverse();
         fires
     }
 
-    pub fn all_runs(&self) -> Vec<RunRow> {
+    pub(crate) fn all_runs(&self) -> Vec<RunRow> {
         let mut runs = self.look(|tx| tx.runs(RunFilter::default(), Page::first(10_000))).items;
         runs.reverse();
         runs
     }
 
     /// The subscription has a next instant and no fire of it is under way.
-    pub async fn is_scheduled(&self, id: SubscriptionId) {
+    pub(crate) async fn is_scheduled(&self, id: SubscriptionId) {
         self.until("a quiet subscription", |host| {
             let row = host.look(|tx| tx.subscription(id)).expect("it is there");
+            assert_eq!(row.error, None);
             let open = host.look(|tx| tx.open_fires(100)).is_empty();
             let waits = row.schedule.ends || row.schedule.due_at.is_some_and(|due| due > host.handle().clock().wall());
             (open && waits).then_some(())
@@ -165,7 +175,13 @@ impl Host {
     }
 }
 
-pub fn subscription(pipeline: &str, plugin: &str, params: Value, overlap: Overlap, catch_up: CatchUp) -> Subscribe {
+pub(crate) fn subscription(
+    pipeline: &str,
+    plugin: &str,
+    params: Value,
+    overlap: Overlap,
+    catch_up: CatchUp,
+) -> Subscribe {
     let Value::Object(params) = params else { panic!("params are an object") };
     Subscribe {
         namespace: slug("default"),
@@ -180,10 +196,10 @@ pub fn subscription(pipeline: &str, plugin: &str, params: Value, overlap: Overla
 }
 
 /// A pipeline of one task with nothing to run, so that its runs are over at once.
-pub fn nothing() -> Value {
+pub(crate) fn nothing() -> Value {
     json!({"id": "p", "tasks": {"only": {}}})
 }
 
-pub fn script(text: &str) -> Value {
+pub(crate) fn script(text: &str) -> Value {
     json!({"process": {"script": text}})
 }

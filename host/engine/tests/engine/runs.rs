@@ -76,7 +76,7 @@ async fn a_failure_stops_the_rest_and_says_why() {
     let run = host.begin("p").await;
     assert_eq!(host.ended(run.id).await, RunStatus::Failed);
     let mut states = host.states(&run);
-    states.sort();
+    states.sort_by(|one, other| one.0.cmp(&other.0));
     let expected = [
         ("after", TaskStatus::Skipped),
         ("bad", TaskStatus::Failed),
@@ -200,5 +200,26 @@ async fn a_fan_out_of_100_000_ends_and_leaves_a_row_each() {
     assert_eq!(host.ended(run.id).await, RunStatus::Success);
     let counts = host.look(|tx| tx.task_counts(run.key));
     assert_eq!(counts, [(TaskStatus::Success, 100_001)]);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_process_that_meets_a_full_batch_is_not_lost() {
+    let data = tempfile::tempdir().expect("temp dir");
+    let host = host(&data).await;
+    let tasks = |count: usize, task: serde_json::Value| {
+        (0..count).map(|index| (format!("t{index}"), task.clone())).collect::<serde_json::Map<_, _>>()
+    };
+    host.up(json!({"id": "p", "tasks": tasks(64, json!({"process": {"argv": ["true"]}}))})).await;
+    // One start of it fills a batch by itself.
+    host.up(json!({"id": "wide", "tasks": tasks(1_500, json!({}))})).await;
+    let run = host.begin("p").await;
+    let flood = async {
+        for _ in 0..40 {
+            host.begin("wide").await;
+        }
+    };
+    let (status, ()) = tokio::join!(host.ended(run.id), flood);
+    assert_eq!(status, RunStatus::Success);
     host.stop().await;
 }

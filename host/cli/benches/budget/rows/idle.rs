@@ -2,7 +2,7 @@
 
 use super::House;
 use crate::figures::{Row, Spread};
-use crate::processes::{children, resident_mib, wake_ups};
+use crate::processes::{children, resident_mib, wake_ups, woken};
 use std::time::Duration;
 
 /// Until what a start leaves behind is done.
@@ -12,15 +12,17 @@ const LOOKS: usize = 5;
 
 pub(crate) async fn measure() -> Vec<Row> {
     let house = House::new().await;
+    // tidy: allow(sleep), because what is measured is a span in which nothing happens.
     tokio::time::sleep(SETTLE).await;
     let (host, wardens) = (house.host.pid(), children(house.host.pid()));
     let (mut memory, mut wakes, mut warden_wakes) = (Vec::new(), Vec::new(), Vec::new());
-    let of_wardens = || wardens.iter().map(|pid| wake_ups(*pid)).sum::<u64>();
+    let of_wardens = || wardens.iter().flat_map(|pid| wake_ups(*pid)).collect();
     for _ in 0..LOOKS {
         let (before, warden_before) = (wake_ups(host), of_wardens());
+        // tidy: allow(sleep), because what is measured is a span in which nothing happens.
         tokio::time::sleep(LOOK).await;
-        wakes.push((wake_ups(host) - before) as f64 / LOOK.as_secs_f64());
-        warden_wakes.push((of_wardens() - warden_before) as f64 / LOOK.as_secs_f64());
+        wakes.push(woken(&before, &wake_ups(host)) as f64 / LOOK.as_secs_f64());
+        warden_wakes.push(woken(&warden_before, &of_wardens()) as f64 / LOOK.as_secs_f64());
         memory.push(resident_mib(host));
     }
     let warden_memory: f64 = wardens.iter().map(|pid| resident_mib(*pid)).sum();

@@ -83,6 +83,8 @@ impl hostler::host::config::Host for Guest {
     }
 }
 
+impl hostler::plugin::types::Host for Guest {}
+
 impl Bare {
     fn new() -> Self {
         let engine = Engine::default();
@@ -91,7 +93,7 @@ impl Bare {
         let mut linker = Linker::<Guest>::new(&engine);
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker).expect("linked");
         hostler::host::config::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest).expect("linked");
-        linker.define_unknown_imports_as_traps(&component).expect("linked");
+        hostler::plugin::types::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest).expect("linked");
         let pre = linker.instantiate_pre(&component).and_then(TriggerPluginPre::new).expect("it fits");
         Self { engine, pre }
     }

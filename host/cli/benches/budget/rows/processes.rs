@@ -79,6 +79,7 @@ pub(crate) async fn cancel() -> Vec<Row> {
         let begun = Instant::now();
         house.host.client.cancel_run(&slug("default"), &run, false).await.expect("cancelled");
         while processes::is_there(pid) {
+            // tidy: allow(sleep), because another process is looked at, which tells nobody.
             tokio::time::sleep(Duration::from_micros(200)).await;
         }
         times.push(begun.elapsed());
@@ -106,6 +107,7 @@ async fn sleeping(house: &House) -> (String, u32) {
         if let Ok(pid) = said.trim().parse() {
             return (run, pid);
         }
+        // tidy: allow(sleep), because another process is looked at, which tells nobody.
         tokio::time::sleep(host::LOOK).await;
     }
 }
