@@ -189,7 +189,8 @@ impl Dispatcher {
         {
             report(run, core.event(&mut tx, run, Event::Due(timer), &Actor::host()));
         }
-        // Also when answers of plugins fill the batch: they would otherwise put off whatever else is due at the same instant.
+        // Also when answers of plugins fill the batch: they would otherwise put off whatever else is due at the same
+        // instant.
         if *stopping == Stop::No {
             core.decide_due(&mut tx, CHANGES_MAX)?;
         }

@@ -106,7 +106,8 @@ pub(crate) fn schedule(row: &SubscriptionRow, next: Option<Timestamp>, again: Op
 }
 
 impl Core {
-    /// Decides what has come due by the wall clock: one page at least, then up to about `changes_max` changes in this batch.
+    /// Decides what has come due by the wall clock: one page at least, then up to about `changes_max` changes in this
+    /// batch.
     pub(crate) fn decide_due(&mut self, tx: &mut WriteTx<'_>, changes_max: usize) -> Result<(), Error> {
         if self.fires.next_due().is_none_or(|at| at > self.wall) {
             return Ok(());

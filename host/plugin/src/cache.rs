@@ -1,8 +1,8 @@
 //! Compiled components on disk, so that each is compiled once for one build of the host.
 //!
-//! A file here is machine code that will run in our process. Invariants: only what this host wrote is loaded, shown by a
-//! keyed MAC over key and content; the folder and the MAC key are the user's alone; a file appears whole or not at all;
-//! one that is damaged or foreign is compiled again, never loaded.
+//! A file here is machine code that will run in our process. Invariants: only what this host wrote is loaded, shown by
+//! a keyed MAC over key and content; the folder and the MAC key are the user's alone; a file appears whole or not at
+//! all; one that is damaged or foreign is compiled again, never loaded.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -109,7 +109,8 @@ fn read_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     Ok(key)
 }
 
-/// Temporary file, sync, rename, sync of the folder: after a power cut the file is the old one, the new one, or not there.
+/// Temporary file, sync, rename, sync of the folder: after a power cut the file is the old one, the new one, or not
+/// there.
 fn write_whole(dir: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(io::Error::other)?;

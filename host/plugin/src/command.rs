@@ -254,8 +254,8 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// None for a file that changed a moment ago: the clock of the file system is coarse, and a second write in the same
-    /// tick would not show.
+    /// None for a file that changed a moment ago: the clock of the file system is coarse, and a second write in the
+    /// same tick would not show.
     fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;
         let metadata = std::fs::metadata(path).ok()?;

@@ -1,8 +1,9 @@
 //! One call of a guest: a fresh instance, the budget around it, and what went wrong told in the plugin's name.
 //!
-//! Order: wait for a turn; make the store; instantiate and call under the deadline, on the call threads; drop the store.
-//! A guest that spins gives way each epoch, so the deadline's timer runs; when it strikes, the call's future is dropped and
-//! the guest with it. Invariant: whatever happens, the store is gone when this returns. Must not know: roles' types.
+//! Order: wait for a turn; make the store; instantiate and call under the deadline, on the call threads; drop the
+//! store. A guest that spins gives way each epoch, so the deadline's timer runs; when it strikes, the call's future is
+//! dropped and the guest with it. Invariant: whatever happens, the store is gone when this returns. Must not know:
+//! roles' types.
 
 use crate::bindings::TriggerPlugin;
 use crate::host::{Guest, LogBudget, Memory};

@@ -1,4 +1,5 @@
-//! The small memory of plugins as one call sees it: what it has read with the version it saw, and what it wants written.
+//! The small memory of plugins as one call sees it: what it has read with the version it saw, and what it wants
+//! written.
 //!
 //! Invariant: nothing is written here. The engine commits `KvChanges` in the transaction of the call's result, after
 //! checking that each version seen is still the one in the store. Must not know: SQL, encryption, who calls.
@@ -46,7 +47,8 @@ impl KvChanges {
 type Get = dyn Fn(&str, &str) -> Result<Option<KvEntry>, String> + Send + Sync;
 type Keys = dyn Fn(&str, &str, Option<&str>, u32) -> Result<Vec<String>, String> + Send + Sync;
 
-/// Reads what is stored for one plugin in one namespace. Both functions may block; they are called off the async threads.
+/// Reads what is stored for one plugin in one namespace. Both functions may block; they are called off the async
+/// threads.
 #[derive(Clone)]
 pub struct KvReader {
     pub(crate) get: Arc<Get>,

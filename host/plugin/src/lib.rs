@@ -1,9 +1,9 @@
-//! Everything WebAssembly: the engine and its limits, compiled components and their cache, plugins and their typed calls,
-//! and components that run as commands.
+//! Everything WebAssembly: the engine and its limits, compiled components and their cache, plugins and their typed
+//! calls, and components that run as commands.
 //!
-//! Invariants: a guest has no authority but what is linked for it here; every call has a budget of time, memory and bytes
-//! and ends within it; machine code is loaded only from our own cache. Must not know: routes, pages, the dispatcher; it
-//! opens no transaction, a call returns what it wants remembered beside its result.
+//! Invariants: a guest has no authority but what is linked for it here; every call has a budget of time, memory and
+//! bytes and ends within it; machine code is loaded only from our own cache. Must not know: routes, pages, the
+//! dispatcher; it opens no transaction, a call returns what it wants remembered beside its result.
 
 mod bindings;
 mod cache;

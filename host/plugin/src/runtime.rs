@@ -1,7 +1,7 @@
 //! The WebAssembly engine with its threads: one for the epoch, a few for calls, a few for commands.
 //!
-//! Invariants: guests never run on the threads of the caller's runtime, so a spinning one delays no timer there; calls and
-//! commands do not share threads either; the epoch thread sleeps while nothing runs.
+//! Invariants: guests never run on the threads of the caller's runtime, so a spinning one delays no timer there; calls
+//! and commands do not share threads either; the epoch thread sleeps while nothing runs.
 
 use crate::cache::{Cache, digest};
 use crate::compile::{compile, read_component};
@@ -169,8 +169,8 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     Ok(linker)
 }
 
-/// An async runtime of our own. It is shut down without waiting: what runs on it are guests, whose stores can be dropped
-/// at any point, and a runtime cannot wait for itself where it is dropped from another one.
+/// An async runtime of our own. It is shut down without waiting: what runs on it are guests, whose stores can be
+/// dropped at any point, and a runtime cannot wait for itself where it is dropped from another one.
 struct Threads {
     handle: Handle,
     runtime: Mutex<Option<tokio::runtime::Runtime>>,
@@ -181,8 +181,8 @@ impl Threads {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name(name)
             .worker_threads(threads.max(1))
-            // A spinning guest holds its thread for a whole epoch at a time. By default timers are looked at only after 61
-            // such turns, which made deadlines half a second late.
+            // A spinning guest holds its thread for a whole epoch at a time. By default timers are looked at only after
+            // 61 such turns, which made deadlines half a second late.
             .event_interval(1)
             .global_queue_interval(2)
             .max_blocking_threads(64)

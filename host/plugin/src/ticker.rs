@@ -1,7 +1,7 @@
 //! The thread that advances the epoch every 10 ms while a guest runs, so that a spinning guest gives way.
 //!
-//! Invariants: an operating-system thread, since a task of an async runtime would starve behind the guests it must interrupt;
-//! it sleeps while no guest runs, so an idle host has no wake-ups. Must not know: what the guests do.
+//! Invariants: an operating-system thread, since a task of an async runtime would starve behind the guests it must
+//! interrupt; it sleeps while no guest runs, so an idle host has no wake-ups. Must not know: what the guests do.
 
 use crate::engine::EPOCH;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The trigger role: when a subscription wants to be woken, and what it wants done then.
 //!
-//! Invariant: what a guest answers is checked here before anyone sees it (rising instants after the one asked for, params
-//! that are objects, sizes). Must not know: timers, fires, overlap and catch-up; the engine owns those.
+//! Invariant: what a guest answers is checked here before anyone sees it (rising instants after the one asked for,
+//! params that are objects, sizes). Must not know: timers, fires, overlap and catch-up; the engine owns those.
 
 use crate::bindings::exports::hostler::trigger::trigger as wit;
 use crate::bindings::hostler::plugin::types;

@@ -1,4 +1,5 @@
-//! What plugins cannot do to the host: each misbehaviour is cut off, told in the plugin's name, and disturbs nobody else.
+//! What plugins cannot do to the host: each misbehaviour is cut off, told in the plugin's name, and disturbs nobody
+//! else.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! All routes, each with the access it asks for, and the two halves that come of them: the router and its OpenAPI document.
+//! All routes, each with the access it asks for, and the two halves that come of them: the router and its OpenAPI
+//! document.
 
 mod events;
 mod follow_log;

@@ -113,7 +113,8 @@ impl Principal {
     }
 }
 
-/// Runs before each route that is not public: finds the token, asks whether it may, and leaves the principal for the route.
+/// Runs before each route that is not public: finds the token, asks whether it may, and leaves the principal for the
+/// route.
 pub(crate) async fn authorize(
     State(access): State<Access>,
     mut request: Request,

@@ -1,7 +1,7 @@
 //! The API seen from the other side: one method per endpoint, beside the server that it mirrors.
 //!
-//! Invariants: it sends and reads the same `types` as the server; a token goes in clear text only to this machine, unless
-//! the caller says that it may. Must not know: arguments, printing, exit codes.
+//! Invariants: it sends and reads the same `types` as the server; a token goes in clear text only to this machine,
+//! unless the caller says that it may. Must not know: arguments, printing, exit codes.
 
 mod follow;
 mod transport;
@@ -28,8 +28,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// `url` as in `http://127.0.0.1:7367`. An address of another machine is refused, since anyone on the way could read
-    /// the token.
+    /// `url` as in `http://127.0.0.1:7367`. An address of another machine is refused, since anyone on the way could
+    /// read the token.
     pub fn new(url: &str, token: &str) -> Result<Self> {
         Ok(Self { transport: Transport::new(url, token, false)? })
     }

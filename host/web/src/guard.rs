@@ -1,7 +1,8 @@
 //! Keeps browsers on other sites out: which names this host answers to, and from where a page may call it.
 //!
-//! Invariants: a name that an attacker's resolver points at us (DNS rebinding) is refused, since it is not in the list; a
-//! request that a browser makes for another site is refused before any route sees it. A token in no cookie does the rest.
+//! Invariants: a name that an attacker's resolver points at us (DNS rebinding) is refused, since it is not in the list;
+//! a request that a browser makes for another site is refused before any route sees it. A token in no cookie does the
+//! rest.
 
 use crate::error::Error;
 use axum::extract::Request;

@@ -1,8 +1,8 @@
 //! The host over HTTP: REST with its OpenAPI document and reference page, streams, tokens and permissions, metrics; and
 //! the client beside the server it mirrors.
 //!
-//! Invariants: state changes only through `engine::Handle`, reads go through the store; every route declares who may call
-//! it; nothing is shown as markup or sent to another site. Must not know: executors, SQL text, the command line.
+//! Invariants: state changes only through `engine::Handle`, reads go through the store; every route declares who may
+//! call it; nothing is shown as markup or sent to another site. Must not know: executors, SQL text, the command line.
 
 pub mod api;
 pub mod auth;

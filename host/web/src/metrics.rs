@@ -1,4 +1,5 @@
-//! Figures for Prometheus (text format 0.0.4): what was answered and how fast, what the engine holds, what lies in the store.
+//! Figures for Prometheus (text format 0.0.4): what was answered and how fast, what the engine holds, what lies in the
+//! store.
 //!
 //! Invariant: series are named by route pattern, method and status, so that their number is bounded by the code.
 

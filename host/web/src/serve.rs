@@ -1,7 +1,8 @@
 //! Takes connections and answers them until it is told to stop.
 //!
-//! Invariants: a connection that sends its head too slowly, or too large a one, is closed; there is a bound on how many are
-//! open; stopping ends streams at once, lets answers that are under way finish for a while, and then closes what is left.
+//! Invariants: a connection that sends its head too slowly, or too large a one, is closed; there is a bound on how many
+//! are open; stopping ends streams at once, lets answers that are under way finish for a while, and then closes what is
+//! left.
 
 use crate::{Listen, ListenError, Web, router};
 use axum::Router;

@@ -1,8 +1,8 @@
 //! Streams of server-sent events: each event's id says where to go on, so that a follower who was cut off sees nothing
 //! twice and misses nothing.
 //!
-//! Invariants: no task is spawned, a stream lives as long as its connection; each holds one of a bounded number of places;
-//! all end when the host stops. Must not know: what is followed.
+//! Invariants: no task is spawned, a stream lives as long as its connection; each holds one of a bounded number of
+//! places; all end when the host stops. Must not know: what is followed.
 
 use crate::Web;
 use crate::error::Error;
@@ -70,7 +70,8 @@ where
 
 /// Ready once the host stops.
 pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // The guard is let go within this function: held across an await it would keep the stream from moving between threads.
+    // The guard is let go within this function: held across an await it would keep the stream from moving between
+    // threads.
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 

@@ -1,8 +1,8 @@
 //! Instants from wall-clock times, clock changes included, as Debian's cron has them.
 //!
 //! When neither minute nor hour begins with `*` the author means a time of day: in a gap it comes once, at the first
-//! instant after the gap; in an overlap only in the first pass. Otherwise the author means a rhythm of the wall clock: in an
-//! overlap it runs in both passes, and for a gap nothing is added.
+//! instant after the gap; in an overlap only in the first pass. Otherwise the author means a rhythm of the wall clock:
+//! in an overlap it runs in both passes, and for a gap nothing is added.
 //! Invariant: instants rise strictly. Must not know: WIT, the host.
 
 use crate::calendar::{Calendar, Wall};

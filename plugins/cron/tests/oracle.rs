@@ -1,7 +1,8 @@
 //! Twenty years of several zones, clock changes included, compared with the independent library `cronsim` (PyPI).
 //!
-//! Expressions that come rarely are compared throughout; those that come often only around each change of the clock, where
-//! they could differ. Needs Python and once the network; without them the test fails in CI and says at home that it did nothing.
+//! Expressions that come rarely are compared throughout; those that come often only around each change of the clock,
+//! where they could differ. Needs Python and once the network; without them the test fails in CI and says at home that
+//! it did nothing.
 
 use crontab::schedule::Schedule;
 use jiff::Timestamp;
@@ -117,8 +118,9 @@ fn questions() -> Vec<Question> {
         let zone = TimeZone::get(timezone).expect("a zone");
         let start = Timestamp::from_second(from).expect("in range");
         let changes = zone.following(start).map(|change| change.timestamp().as_second()).take_while(|at| *at < until);
-        // The library walks whole hours. Where a change is of half an hour or comes at a quarter to, it misses times that the
-        // wall clock shows (02:00 and 02:15 after 01:59 became 01:30). Those days have a test by hand in `schedule`.
+        // The library walks whole hours. Where a change is of half an hour or comes at a quarter to, it misses times
+        // that the wall clock shows (02:00 and 02:15 after 01:59 became 01:30). Those days have a test by hand in
+        // `schedule`.
         let whole_hours = |change: &i64| {
             let offset = |at: i64| i64::from(zone.to_offset(Timestamp::from_second(at).expect("in range")).seconds());
             let before = offset(change - 1);

@@ -1,7 +1,7 @@
 //! What a command writes, in chunks, to a bounded channel that the two streams share.
 //!
-//! Invariants: nothing is dropped while there is a reader; when the channel is full the guest waits; at most one write of
-//! each stream is pending. When the reader is gone the stream is closed, as a pipe would be.
+//! Invariants: nothing is dropped while there is a reader; when the channel is full the guest waits; at most one write
+//! of each stream is pending. When the reader is gone the stream is closed, as a pipe would be.
 
 use std::collections::VecDeque;
 use std::io;

@@ -149,8 +149,8 @@ struct Following {
 
 /// Follow events
 ///
-/// Server-sent events: `event` with an `Event` each, from now on, or behind `after` or `Last-Event-ID`. Ends when the host
-/// stops.
+/// Server-sent events: `event` with an `Event` each, from now on, or behind `after` or `Last-Event-ID`. Ends when the
+/// host stops.
 #[utoipa::path(get, path = "/api/v1/namespaces/{namespace}/events/follow", tag = "Events",
     params(NamespacePath, FollowQuery, ("Last-Event-ID" = Option<i64>, Header, description = "The id of the last event that was seen.")),
     responses((status = 200, description = "A stream.", content_type = "text/event-stream", body = String)))]

@@ -60,8 +60,8 @@ pub(super) async fn list_pipelines(
 
 /// Register a document as the next version of its pipeline
 ///
-/// The pipeline is the one that the document's `id` names, and is made where it is not there. The same document as the latest
-/// version makes no new one. At most 16 MiB.
+/// The pipeline is the one that the document's `id` names, and is made where it is not there. The same document as the
+/// latest version makes no new one. At most 16 MiB.
 #[utoipa::path(post, path = "/api/v1/namespaces/{namespace}/pipelines", tag = "Pipelines", params(NamespacePath, RegisterQuery),
     request_body(content = Object, description = "The document.", content_type = "application/json"),
     responses(
@@ -84,7 +84,8 @@ pub(super) async fn register_pipeline(
 
 /// Check a document
 ///
-/// Says all that is wrong with it and changes nothing. A document with mistakes is a good question, so the status is 200.
+/// Says all that is wrong with it and changes nothing. A document with mistakes is a good question, so the status is
+/// 200.
 #[utoipa::path(post, path = "/api/v1/namespaces/{namespace}/validate", tag = "Pipelines", params(NamespacePath),
     request_body(content = Object, description = "The document.", content_type = "application/json"),
     responses((status = 200, description = "What there is to say.", body = Validated)))]

@@ -93,8 +93,8 @@ pub(super) async fn find_run(web: &Web, path: RunPath) -> Result<RunId, Error> {
 
 /// Start a run
 ///
-/// Once this answers, the run is stored and no crash can lose it. With an `Idempotency-Key`, the same request by the same
-/// token within a day starts one run, however often it is sent.
+/// Once this answers, the run is stored and no crash can lose it. With an `Idempotency-Key`, the same request by the
+/// same token within a day starts one run, however often it is sent.
 #[utoipa::path(post, path = "/api/v1/namespaces/{namespace}/pipelines/{pipeline}/runs", tag = "Runs",
     params(PipelinePath, ("Idempotency-Key" = Option<String>, Header, description = "Any text of at most 255 visible characters.")),
     request_body = RunStart,
@@ -197,8 +197,8 @@ pub(super) async fn get_run_by_number(
 
 /// Cancel a run
 ///
-/// What runs gets its grace, unless `kill` is set. A run that is being cancelled already is no error; a finished one is a
-/// conflict.
+/// What runs gets its grace, unless `kill` is set. A run that is being cancelled already is no error; a finished one is
+/// a conflict.
 #[utoipa::path(post, path = "/api/v1/namespaces/{namespace}/runs/{run}/cancel", tag = "Runs", params(RunPath),
     request_body = Cancel, responses((status = 200, description = "The run as it is now.", body = RunDetail)))]
 pub(super) async fn cancel_run(

@@ -1,7 +1,7 @@
 //! A stream of server-sent events that goes on over broken connections: what was seen last says where.
 //!
-//! Invariants: dropping the future of `next` loses nothing; an item comes once; a host that stays away ends the stream with
-//! an error after a bounded wait. Must not know: what is followed.
+//! Invariants: dropping the future of `next` loses nothing; an item comes once; a host that stays away ends the stream
+//! with an error after a bounded wait. Must not know: what is followed.
 
 use super::transport::{ClientError, Request, Transport};
 use futures_util::StreamExt;

@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 /// One mistake in what was sent.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// JSON pointer (RFC 6901) to the place in the body or document; empty for all of it, `?name` for a query parameter.
+    /// JSON pointer (RFC 6901) to the place in the body or document; empty for all of it, `?name` for a query
+    /// parameter.
     pub at: String,
     /// Line in the text, from 1, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,5 @@
-//! A host for one test with its router, and the words to ask it things. Waiting is always for a condition, with a limit.
+//! A host for one test with its router, and the words to ask it things. Waiting is always for a condition, with a
+//! limit.
 
 use axum::Router;
 use axum::body::Body;
