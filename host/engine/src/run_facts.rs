@@ -1,9 +1,10 @@
 //! What all attempts of a run share, read once from its row.
 
 use crate::error::Error;
+use crate::runs::subscription_of;
 use hostler_model::params::Bound;
 use hostler_model::{Epoch, Pipeline, RunId, RunKey, SubscriptionId, TaskIndex};
-use hostler_store::{AttemptRow, NamespaceId, Origin, PipelineKey, RunRow};
+use hostler_store::{AttemptRow, NamespaceId, PipelineKey, RunRow};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -42,10 +43,7 @@ impl RunFacts {
             pipeline_key: row.pipeline,
             params,
             attributes: attributes.into_iter().map(text).collect(),
-            subscription: match row.origin {
-                Origin::Asked => None,
-                Origin::Fired { subscription, .. } => Some(subscription),
-            },
+            subscription: subscription_of(&row.origin),
             epochs: open.iter().map(|row| ((row.id.task, row.id.attempt), row.id.epoch)).collect(),
             pipeline,
         })

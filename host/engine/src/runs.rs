@@ -56,10 +56,7 @@ impl Core {
         let id = RunId::new(self.wall, random()?);
         let object: Map<String, Value> =
             attributes.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
-        let subscription = match wanted.origin {
-            Origin::Asked => None,
-            Origin::Fired { subscription, .. } => Some(subscription),
-        };
+        let subscription = subscription_of(&wanted.origin);
         let (key, number) = tx.create_run(&NewRun {
             id,
             namespace,
