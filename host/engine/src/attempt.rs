@@ -14,7 +14,7 @@ use crate::log_hub::LogHub;
 use crate::run_facts::RunFacts;
 use crate::{outputs, prepare};
 use hostler_model::{AttemptId, Duration, Exit, RunKey, Timestamp};
-use hostler_store::{LogSource, LogStream, RunLog, Store};
+use hostler_store::{LogKept, LogSource, LogStream, RunLog, Store};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,12 @@ const RUNNING_AFTER: std::time::Duration = std::time::Duration::from_millis(50);
 enum Order {
     Stop(Duration),
     Kill,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Begin {
+    Start,
+    Adopt,
 }
 
 /// What attempts need, and those that live.
@@ -72,11 +78,20 @@ impl Attempts {
     }
 
     pub(crate) fn start(self: &Arc<Self>, facts: Arc<RunFacts>, id: AttemptId) {
+        self.begin(facts, id, Begin::Start);
+    }
+
+    /// Goes on with an attempt that an earlier host began.
+    pub(crate) fn adopt(self: &Arc<Self>, facts: Arc<RunFacts>, id: AttemptId) {
+        self.begin(facts, id, Begin::Adopt);
+    }
+
+    fn begin(self: &Arc<Self>, facts: Arc<RunFacts>, id: AttemptId, how: Begin) {
         let (orders, inbound) = mpsc::unbounded_channel();
         self.live().insert(id, orders);
         let ending = Ending { attempts: self.clone(), id, told: false };
         let attempt = Attempt { attempts: self.clone(), facts, id, orders: inbound, started: None, log: None };
-        self.runtime.spawn(attempt.live(ending));
+        self.runtime.spawn(attempt.live(how, ending));
     }
 
     /// Unknown attempts have ended, or their end is being told.
@@ -142,16 +157,23 @@ struct Attempt {
 }
 
 impl Attempt {
-    async fn live(mut self, ending: Ending) {
+    async fn live(mut self, how: Begin, ending: Ending) {
         let mut report = hostler_model::Report::bare(Exit::Stopped);
         let workspace = self.facts.pipeline.workspace;
-        match self.attempts.folders.make(self.id, workspace) {
+        let folder = match how {
+            Begin::Start => self.attempts.folders.make(self.id, workspace),
+            Begin::Adopt => Ok(self.attempts.folders.of(self.id, workspace)),
+        };
+        match folder {
             Err(error) => {
                 let reason = format!("its folder could not be made: {error}");
                 report.exit = Exit::NotStarted { reason, transient: true };
             }
             Ok(folder) => {
-                self.run(&folder, &mut report).await;
+                match how {
+                    Begin::Start => self.run(&folder, &mut report).await,
+                    Begin::Adopt => self.go_on(&folder, &mut report).await,
+                }
                 self.say(&report.exit);
                 self.finish_log(&mut report).await;
                 self.clean_up(folder);
@@ -170,9 +192,46 @@ impl Attempt {
                     return;
                 }
             };
-        let file = folder.out.join(prepare::OUTPUTS_FILE);
         let (sender, reports) = mpsc::channel(REPORTS_WAITING);
         self.attempts.executors.start(start, sender).await;
+        self.follow(folder, reports, report).await;
+    }
+
+    async fn go_on(&mut self, folder: &AttemptFolder, report: &mut hostler_model::Report) {
+        let Some(kind) = self.executor() else { return };
+        let kept = match self.kept().await {
+            Ok(kept) => kept,
+            Err(reason) => {
+                self.attempts.executors.kill(kind, self.id).await;
+                report.exit = Exit::Lost { reason };
+                return;
+            }
+        };
+        let (sender, reports) = mpsc::channel(REPORTS_WAITING);
+        self.attempts.executors.adopt(kind, self.id, kept, sender).await;
+        self.follow(folder, reports, report).await;
+    }
+
+    /// What of its output an earlier host kept.
+    async fn kept(&mut self) -> Result<LogKept, String> {
+        let source = self.source();
+        let log = self.log.insert(self.attempts.store.logs().append(self.facts.id)).clone();
+        let read = tokio::task::spawn_blocking(move || log.kept(source)).await;
+        let read = read.map_err(|_| "its log could not be read".to_owned())?;
+        read.map_err(|error| format!("its log could not be read: {error}"))
+    }
+
+    fn executor(&self) -> Option<ExecutorKind> {
+        ExecutorKind::of(&self.facts.pipeline.task(self.id.task).kind)
+    }
+
+    async fn follow(
+        &mut self,
+        folder: &AttemptFolder,
+        reports: mpsc::Receiver<Report>,
+        report: &mut hostler_model::Report,
+    ) {
+        let file = folder.out.join(prepare::OUTPUTS_FILE);
         report.exit = self.watch(reports, report).await;
         match outputs::read(&file) {
             Ok(outputs) => report.outputs = outputs,
@@ -183,7 +242,7 @@ impl Attempt {
 
     /// Keeps output and passes on orders until the executor says that the attempt is over.
     async fn watch(&mut self, mut reports: mpsc::Receiver<Report>, report: &mut hostler_model::Report) -> Exit {
-        let kind = ExecutorKind::of(&self.facts.pipeline.task(self.id.task).kind);
+        let kind = self.executor();
         let is_running = tokio::time::sleep(RUNNING_AFTER);
         tokio::pin!(is_running);
         let mut running_told = false;
@@ -200,8 +259,9 @@ impl Attempt {
                         self.started = Some(at);
                         report.digest = digest.map(Into::into);
                     }
-                    Some(Report::Output { stream: Stream::Stdout, bytes }) => self.keep(LogStream::Stdout, &bytes),
-                    Some(Report::Output { stream: Stream::Stderr, bytes }) => self.keep(LogStream::Stderr, &bytes),
+                    Some(Report::Output { stream: Stream::Stdout, bytes, at }) => self.keep(LogStream::Stdout, &bytes, at),
+                    Some(Report::Output { stream: Stream::Stderr, bytes, at }) => self.keep(LogStream::Stderr, &bytes, at),
+                    Some(Report::Gap { reason }) => self.keep(LogStream::Host, format!("{reason}\n").as_bytes(), None),
                     Some(Report::Exit(exit)) => return exit,
                     None => return Exit::Lost { reason: "its executor went away".into() },
                 },
@@ -222,10 +282,10 @@ impl Attempt {
     }
 
     /// Written at once, so that it survives a kill of the host.
-    fn keep(&mut self, stream: LogStream, bytes: &[u8]) {
+    fn keep(&mut self, stream: LogStream, bytes: &[u8], at: Option<Timestamp>) {
         let source = self.source();
         let log = self.log.get_or_insert_with(|| self.attempts.store.logs().append(self.facts.id));
-        match log.write(source, stream, self.attempts.clock.wall(), bytes) {
+        match log.write(source, stream, at.unwrap_or_else(|| self.attempts.clock.wall()), bytes) {
             Ok(written) => {
                 self.attempts.log_bytes.fetch_add(written.kept, Ordering::Relaxed);
                 self.attempts.hub.grown(self.id.run, written.end);
@@ -243,7 +303,7 @@ impl Attempt {
     fn say(&mut self, exit: &Exit) {
         match exit {
             Exit::NotStarted { .. } | Exit::Exceeded { .. } | Exit::Trapped { .. } | Exit::Lost { .. } => {
-                self.keep(LogStream::Host, format!("{exit}\n").as_bytes());
+                self.keep(LogStream::Host, format!("{exit}\n").as_bytes(), None);
             }
             Exit::Code { .. } | Exit::Signal { .. } | Exit::BadOutputs { .. } | Exit::Stopped => {}
         }

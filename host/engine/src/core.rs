@@ -13,7 +13,7 @@ use crate::run_facts::RunFacts;
 use crate::slots::Slots;
 use crate::timers::Timers;
 use hostler_model::{
-    Action, Actor, Applied, AttemptId, CancelReason, Epoch, Event, Refusal, Run, RunKey, RunStatus, TaskIndex,
+    Action, Actor, Applied, AttemptId, CancelReason, Epoch, Event, Outcome, Refusal, Run, RunKey, RunStatus, TaskIndex,
     TaskKind, Timestamp,
 };
 use hostler_store::{RunRow, WriteTx};
@@ -26,6 +26,8 @@ use tracing::{error, info, warn};
 pub(crate) struct Resident {
     pub(crate) run: Run,
     pub(crate) facts: Arc<RunFacts>,
+    /// Of the attempts that have ended.
+    log_bytes: u64,
     /// It stands in `unfinished`: an event was too long for one step.
     listed: bool,
 }
@@ -60,6 +62,8 @@ pub(crate) struct Core {
     pub(crate) after: Vec<After>,
     pub(crate) answers: Vec<Answer>,
     touched: HashSet<RunKey>,
+    /// How runs ended.
+    pub(crate) finished: Vec<Outcome>,
     pub(crate) changes: usize,
     pub(crate) last_event: Option<i64>,
     /// Steady and wall time of the step that is under way.
@@ -96,6 +100,7 @@ impl Core {
             after: Vec::new(),
             answers: Vec::new(),
             touched: HashSet::new(),
+            finished: Vec::new(),
             changes: 0,
             last_event: None,
             now: Timestamp(i64::MIN),
@@ -141,8 +146,10 @@ impl Core {
         applied: &mut Applied,
     ) -> Result<(), EventError> {
         let resident = self.runs.get_mut(&key).ok_or(EventError::NotOpen)?;
+        let log_bytes = if let Event::Exited { report, .. } = &event { report.log.bytes } else { 0 };
         resident.run.apply(event, self.now, applied)?;
-        let moment = record::Moment { now: self.now, epoch: self.epoch, actor };
+        resident.log_bytes += log_bytes;
+        let moment = record::Moment { now: self.now, epoch: self.epoch, actor, log_bytes: resident.log_bytes };
         let facts = resident.facts.clone();
         let last = tx.savepoint(|tx| record::changes(tx, &facts, &applied.changes, &moment))?;
         self.changes += applied.changes.len();
@@ -167,6 +174,7 @@ impl Core {
                 Action::Arm { timer, at } => self.timers.arm(at, key, timer),
                 Action::Finished { outcome } => {
                     info!(run.key = key.0, %outcome, "run {} is over: {outcome}", key.0);
+                    self.finished.push(outcome);
                     self.over(key);
                 }
             }
@@ -291,10 +299,14 @@ impl Core {
         next.into_iter().for_each(|key| self.list(key));
     }
 
-    /// Puts a run that was just created, or read back, into memory.
+    /// Puts a run that was just created into memory.
     pub(crate) fn insert(&mut self, run: Run, facts: Arc<RunFacts>) {
-        self.touched.insert(facts.key);
-        self.runs.insert(facts.key, Resident { run, facts, listed: false });
+        self.put(Resident { run, facts, log_bytes: 0, listed: false });
+    }
+
+    fn put(&mut self, resident: Resident) {
+        self.touched.insert(resident.facts.key);
+        self.runs.insert(resident.facts.key, resident);
     }
 
     /// Reads an open run back from its rows; what it waits for is armed and wanted again.
@@ -308,7 +320,7 @@ impl Core {
             Ok(())
         })?;
         let loaded = Run::load(pipeline, row.status, row.cancel_reason, row.deadline, rows);
-        self.insert(loaded.run, facts);
+        self.put(Resident { run: loaded.run, facts, log_bytes: tx.log_bytes(row.key)?, listed: false });
         let mut applied = Applied { actions: loaded.actions, more: true, ..Applied::default() };
         // An attempt that is under way holds its slot until its end is told.
         for (task, ..) in &loaded.active {
@@ -340,6 +352,7 @@ impl Core {
     /// The batch is not durable: every run it touched is read again from its rows.
     pub(crate) fn forget_batch(&mut self, tx: &mut WriteTx<'_>) -> Result<(), hostler_store::Error> {
         self.after.clear();
+        self.finished.clear();
         self.last_event = None;
         self.fires.forget();
         let touched: Vec<_> = self.touched.drain().collect();

@@ -13,7 +13,7 @@ use crate::core::{After, Core, EventError};
 use crate::inbox::{Inbox, Taken, Told};
 use crate::log_hub::LogHub;
 use crate::triggers::Triggers;
-use hostler_model::{Actor, CancelReason, Event, Kind, Report, RunKey};
+use hostler_model::{Actor, CancelReason, Event, Kind, Outcome, Report, RunKey};
 use hostler_store::Writer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,8 +39,26 @@ pub(crate) struct Counters {
     pub(crate) waiting_tasks: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) changes: AtomicU64,
+    pub(crate) finished: Finished,
     pub(crate) stopping: AtomicBool,
     pub(crate) stopped: AtomicBool,
+}
+
+/// How the runs of this boot ended.
+#[derive(Default)]
+pub(crate) struct Finished([AtomicU64; Outcome::ALL.len()]);
+
+impl Finished {
+    fn count(&self, outcome: Outcome) {
+        let counters = Outcome::ALL.iter().zip(&self.0);
+        counters.filter(|(known, _)| **known == outcome).for_each(|(_, counter)| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+
+    pub(crate) fn all(&self) -> [(Outcome, u64); Outcome::ALL.len()] {
+        std::array::from_fn(|at| (Outcome::ALL[at], self.0[at].load(Ordering::Relaxed)))
+    }
 }
 
 /// How far the engine is on its way out.
@@ -204,6 +222,7 @@ impl Dispatcher {
         self.paused = false;
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
         self.counters.changes.fetch_add(self.core.changes as u64, Ordering::Relaxed);
+        self.core.finished.drain(..).for_each(|outcome| self.counters.finished.count(outcome));
         self.core.close_batch();
         // Starting comes first: a process takes longer to spawn than a person to answer.
         for after in std::mem::take(&mut self.core.after) {

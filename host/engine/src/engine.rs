@@ -1,7 +1,7 @@
 //! Puts the engine together, brings open runs back, and takes it down again.
 //!
-//! Order of a start: open rows are read, attempts of earlier epochs are asked for, what is gone is told as lost, then
-//! the dispatcher runs and requests are taken. Order of a stop: requests are refused, attempts end as the mode says,
+//! Order of a start: open rows are read, attempts of earlier epochs are adopted or told as lost, then the dispatcher
+//! runs and requests are taken. Order of a stop: requests are refused, attempts end as the mode says,
 //! the dispatcher's thread is joined, the warden is closed.
 
 use crate::attempt::{Attempts, Parts};
@@ -91,7 +91,7 @@ impl Engine {
         let mut core = Core::new(epoch, definitions.clone(), slots);
         (core.now, core.wall) = (clock.steady(), clock.wall());
         let recovered = recovery::load(&mut core, &mut writer).map_err(StartError::Recovery)?;
-        recovery::recover(&recovered, &executors, &inbox).await;
+        recovery::recover(&core, &recovered, &attempts).await;
         recovery::sweep_folders(&core, &folders);
         let (events, events_seen) = watch::channel(store.read(|tx| Ok(tx.last_cursor()?.0))?);
         let (stop, stop_seen) = watch::channel(Stop::No);

@@ -1,4 +1,4 @@
-//! The attempt protocol that all executors speak, near or far: start (create-or-adopt), reports, stop, kill, recover.
+//! The attempt protocol that all executors speak, near or far: start (create-or-adopt), reports, stop, kill, adopt.
 //!
 //! Invariants: an executor refuses an epoch lower than the highest it has seen; for one attempt it sends any number of
 //! `Started` and `Output` reports and then exactly one `Exit`, after which nothing follows and nothing of the attempt
@@ -9,6 +9,8 @@ pub mod process;
 pub mod wasm;
 
 use hostler_model::{AttemptId, Duration, Exit, Timestamp};
+use hostler_store::LogKept;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use tokio::sync::mpsc;
 
@@ -54,21 +56,18 @@ pub enum Report {
     Output {
         stream: Stream,
         bytes: Vec<u8>,
+        /// When it was written, where the engine that ran it noted that; else it is the time of its arrival.
+        at: Option<Timestamp>,
+    },
+    /// A place where output may be missing, and why; stands in the log as a line of the host's.
+    Gap {
+        reason: String,
     },
     Exit(Exit),
 }
 
 /// Where the reports of one attempt go. Bounded: an executor that cannot send stops reading its task's output.
 pub type Reports = mpsc::Sender<Report>;
-
-/// What became of an attempt of an earlier epoch.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Recovered {
-    /// It runs on, and reports to the sender that was given.
-    Alive,
-    /// It is gone and nobody knows how it ended.
-    Gone { reason: String },
-}
 
 /// One way to run attempts. All methods answer at once or within a bounded time; what happens to an attempt later comes
 /// as a report.
@@ -83,6 +82,14 @@ pub trait Executor: Send + Sync + 'static {
     /// Ends it and all it started, now.
     fn kill(&self, id: AttemptId) -> impl Future<Output = ()> + Send;
 
-    /// Asked once at boot, for each attempt that the rows call active.
-    fn recover(&self, id: AttemptId, reports: Reports) -> impl Future<Output = Recovered> + Send;
+    /// Why no attempt can be there any more when the host that started it is gone; `None` where one can. Where it cannot,
+    /// `adopt` and `sweep` are not called.
+    fn dies_with_host(&self) -> Option<&'static str>;
+
+    /// Goes on with an attempt of an earlier epoch that the rows call active: reports as for `start`, its output from
+    /// behind what is `kept` of it. One that is gone without a trace ends as `Lost`.
+    fn adopt(&self, id: AttemptId, kept: LogKept, reports: Reports) -> impl Future<Output = ()> + Send;
+
+    /// Called once at boot, after `adopt`: ends whatever else of this host's is left, and nothing of anybody else's.
+    fn sweep(&self, adopted: HashSet<AttemptId>) -> impl Future<Output = ()> + Send;
 }

@@ -2,8 +2,10 @@
 
 use crate::executor::process::ProcessExecutor;
 use crate::executor::wasm::WasmExecutor;
-use crate::executor::{Executor, Recovered, Reports, Start, What};
+use crate::executor::{Executor, Reports, Start, What};
 use hostler_model::{AttemptId, Duration, TaskKind};
+use hostler_store::LogKept;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// One of each kind. Cheap to clone.
@@ -60,10 +62,30 @@ impl Executors {
         }
     }
 
-    pub(crate) async fn recover(&self, kind: ExecutorKind, id: AttemptId, reports: Reports) -> Recovered {
+    pub(crate) fn dies_with_host(&self, kind: ExecutorKind) -> Option<&'static str> {
         match kind {
-            ExecutorKind::Process => self.process.recover(id, reports).await,
-            ExecutorKind::Wasm => self.wasm.recover(id, reports).await,
+            ExecutorKind::Process => self.process.dies_with_host(),
+            ExecutorKind::Wasm => self.wasm.dies_with_host(),
+        }
+    }
+
+    pub(crate) async fn adopt(&self, kind: ExecutorKind, id: AttemptId, kept: LogKept, reports: Reports) {
+        match kind {
+            ExecutorKind::Process => self.process.adopt(id, kept, reports).await,
+            ExecutorKind::Wasm => self.wasm.adopt(id, kept, reports).await,
+        }
+    }
+
+    /// Ends what is left of earlier epochs but for what was adopted.
+    pub(crate) async fn sweep(&self, adopted: &[(ExecutorKind, AttemptId)]) {
+        let of = |wanted: ExecutorKind| -> HashSet<AttemptId> {
+            adopted.iter().filter(|(kind, _)| *kind == wanted).map(|(_, id)| *id).collect()
+        };
+        if self.process.dies_with_host().is_none() {
+            self.process.sweep(of(ExecutorKind::Process)).await;
+        }
+        if self.wasm.dies_with_host().is_none() {
+            self.wasm.sweep(of(ExecutorKind::Wasm)).await;
         }
     }
 }

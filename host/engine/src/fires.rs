@@ -9,10 +9,10 @@
 use crate::core::{After, Core};
 use crate::triggers::{Answer, Ask, Call, Found, Why};
 use hostler_model::schedule::{CatchUp, Decision, Gate, MISSED_AFTER, Overlap, Policy, decide, due};
-use hostler_model::{Actor, Duration, RunKey, SubscriptionId, Timestamp};
+use hostler_model::{Actor, Duration, RunKey, Slug, SubscriptionId, Timestamp};
 use hostler_plugin::Subscription;
 use hostler_store::{
-    Error, FireDecision, FireStatus, NewEvent, NewFire, Schedule, SubscriptionRow, SubscriptionStatus, WriteTx,
+    Error, FireDecision, FireStatus, NamespaceId, NewEvent, NewFire, Schedule, SubscriptionRow, SubscriptionStatus, WriteTx,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,6 +33,8 @@ pub(crate) struct Fires {
     pub(crate) gates: HashMap<SubscriptionId, Gate>,
     /// Wakes that wait for their time after a failure that may pass: not before, what.
     later: Vec<(Timestamp, Call)>,
+    /// Names never change, and each ask needs one.
+    namespaces: HashMap<NamespaceId, Slug>,
 }
 
 impl Fires {
@@ -45,6 +47,13 @@ impl Fires {
     /// A schedule was written.
     pub(crate) fn touch(&mut self) {
         self.stale = true;
+    }
+
+    fn namespace(&mut self, tx: &WriteTx<'_>, id: NamespaceId) -> Result<Option<Slug>, Error> {
+        if !self.namespaces.contains_key(&id) {
+            self.namespaces.extend(tx.namespaces()?.into_iter().map(|row| (row.id, row.name)));
+        }
+        Ok(self.namespaces.get(&id).cloned())
     }
 
     /// A batch was thrown away: gates are read again from the rows by the caller.
@@ -207,9 +216,7 @@ impl Core {
     }
 
     pub(crate) fn ask(&mut self, tx: &WriteTx<'_>, row: &SubscriptionRow, ask: Ask) -> Result<(), Error> {
-        let names = tx.namespaces()?;
-        let namespace = names.into_iter().find(|known| known.id == row.namespace).map(|known| known.name);
-        let Some(namespace) = namespace else { return Ok(()) };
+        let Some(namespace) = self.fires.namespace(tx, row.namespace)? else { return Ok(()) };
         let subscription = Arc::new(as_plugin_sees(row, namespace));
         let (plugin, namespace) = (row.plugin.clone(), row.namespace);
         self.after.push(After::CallTrigger(Box::new(Call { subscription, plugin, namespace, ask })));

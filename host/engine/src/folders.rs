@@ -34,19 +34,24 @@ impl Folders {
         self.work.join(run.0.to_string())
     }
 
-    /// Made anew, so that an attempt never finds what another left.
-    pub(crate) fn make(&self, id: AttemptId, kind: Workspace) -> io::Result<AttemptFolder> {
+    /// Where it is, or would be.
+    pub(crate) fn of(&self, id: AttemptId, kind: Workspace) -> AttemptFolder {
         let run = self.run(id.run);
         let own = run.join(format!("{}-{}-{}", id.task.0, id.item, id.attempt));
-        remove(&own)?;
-        let out = own.join("out");
-        make(&out)?;
         let workspace = match kind {
             Workspace::Attempt => own.join("workspace"),
             Workspace::Run => run.join("shared"),
         };
-        make(&workspace)?;
-        Ok(AttemptFolder { own, workspace, out })
+        AttemptFolder { out: own.join("out"), own, workspace }
+    }
+
+    /// Made anew, so that an attempt never finds what another left.
+    pub(crate) fn make(&self, id: AttemptId, kind: Workspace) -> io::Result<AttemptFolder> {
+        let folder = self.of(id, kind);
+        remove(&folder.own)?;
+        make(&folder.out)?;
+        make(&folder.workspace)?;
+        Ok(folder)
     }
 
     pub(crate) fn remove_attempt(&self, folder: &AttemptFolder) -> io::Result<()> {

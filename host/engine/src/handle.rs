@@ -15,7 +15,7 @@ use crate::inbox::Inbox;
 use crate::log_hub::LogHub;
 use crate::triggers::Triggers;
 use hostler_model::schedule::Policy;
-use hostler_model::{Actor, CancelReason, RunId, RunKey, RunStatus, Slug, SubscriptionId, Timestamp};
+use hostler_model::{Actor, CancelReason, Outcome, RunId, RunKey, RunStatus, Slug, SubscriptionId, Timestamp};
 use hostler_plugin::Plugins;
 use hostler_store::{NamespaceId, Permission, ReadTx, Store, WriteTx};
 use serde_json::{Map, Value};
@@ -117,7 +117,7 @@ pub struct Explanation {
 }
 
 /// What the engine holds in memory just now, for metrics.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Load {
     pub open_runs: u64,
     pub active_attempts: u64,
@@ -129,6 +129,8 @@ pub struct Load {
     pub plugin_calls: u64,
     pub plugin_failures: u64,
     pub log_bytes: u64,
+    /// Runs that ended since the start, by how.
+    pub finished: [(Outcome, u64); Outcome::ALL.len()],
     pub stopping: bool,
 }
 
@@ -296,6 +298,7 @@ impl Handle {
             plugin_calls: self.parts.triggers.calls.load(Ordering::Relaxed),
             plugin_failures: self.parts.triggers.failures.load(Ordering::Relaxed),
             log_bytes: self.parts.attempts.log_bytes.load(Ordering::Relaxed),
+            finished: counters.finished.all(),
             stopping: counters.stopping.load(Ordering::Relaxed),
         }
     }

@@ -15,6 +15,8 @@ pub(crate) struct Moment<'a> {
     pub(crate) now: Timestamp,
     pub(crate) epoch: Epoch,
     pub(crate) actor: &'a Actor,
+    /// Output bytes of all attempts of the run that have ended.
+    pub(crate) log_bytes: u64,
 }
 
 /// Answers the cursor of the last event, if there was one.
@@ -90,7 +92,7 @@ fn run(
         cause,
         cancelled_by,
         deadline,
-        log_bytes: None,
+        log_bytes: to.is_terminal().then_some(moment.log_bytes),
         now: moment.now,
     })
 }

@@ -1,18 +1,19 @@
-//! Brings the open runs back at boot: reads them from their rows, and asks executors what became of their attempts.
+//! Brings the open runs back at boot: reads them from their rows, and goes on with those attempts that may still be
+//! there.
 
+use crate::attempt::Attempts;
 use crate::core::Core;
 use crate::error::Error;
-use crate::executor::Recovered;
-use crate::executors::{ExecutorKind, Executors};
+use crate::executors::ExecutorKind;
 use crate::fires;
 use crate::folders::Folders;
-use crate::inbox::{Inbox, Told};
+use crate::inbox::Told;
 use crate::record;
 use crate::triggers::Ask;
 use hostler_model::{AttemptId, Exit, Report, Timestamp};
 use hostler_store::{RunRow, WriteTx, Writer};
 use std::collections::HashSet;
-use tokio::sync::mpsc;
+use std::sync::Arc;
 use tracing::{error, info, warn};
 
 /// What was found at boot.
@@ -83,26 +84,27 @@ fn load_fires(core: &mut Core, tx: &mut WriteTx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Asks the executors. What is gone is told as lost, as if it had ended just now.
-pub(crate) async fn recover(found: &Found, executors: &Executors, inbox: &Inbox) {
-    let mut lost = 0;
+/// Goes on with what can have outlived the host; the rest is told as lost, as if it had ended just now.
+pub(crate) async fn recover(core: &Core, found: &Found, attempts: &Arc<Attempts>) {
+    let mut adopted = Vec::new();
     for (kind, id) in &found.active {
-        // Nothing of an earlier epoch is kept alive yet, so nobody listens to what it would report.
-        let (reports, _none) = mpsc::channel(1);
-        let reason = match executors.recover(*kind, *id, reports).await {
-            Recovered::Gone { reason } => reason,
-            Recovered::Alive => {
-                executors.kill(*kind, *id).await;
-                "it was still there after a restart and was ended".to_owned()
+        let Some(resident) = core.runs.get(&id.run) else { continue };
+        match attempts.executors.dies_with_host(*kind) {
+            None => {
+                attempts.adopt(resident.facts.clone(), *id);
+                adopted.push((*kind, *id));
             }
-        };
-        lost += 1;
-        let report = Box::new(Report::bare(Exit::Lost { reason }));
-        inbox.tell(Told::Exited { id: *id, report });
+            Some(why) => {
+                let report = Box::new(Report::bare(Exit::Lost { reason: why.to_owned() }));
+                attempts.inbox.tell(Told::Exited { id: *id, report });
+            }
+        }
     }
-    if lost > 0 {
-        info!("{lost} attempts were under way when the host ended; they count as lost");
+    if !found.active.is_empty() {
+        let lost = found.active.len() - adopted.len();
+        info!("attempts under way when the host ended: {} may still be there, {lost} count as lost", adopted.len());
     }
+    attempts.executors.sweep(&adopted).await;
 }
 
 /// Folders of runs that are over, left by a host that was killed.

@@ -1,6 +1,6 @@
 //! Attempts: their rows are there before an executor hears of them, and their epoch and number fence every report.
 
-use crate::columns::{Fields, json};
+use crate::columns::{Fields, first, json};
 use crate::{AttemptStatus, Error, ReadTx, WriteTx};
 use hostler_model::{AttemptId, Exit, LogExtent, Report, RunKey, TaskIndex, Timestamp};
 use rusqlite::params;
@@ -49,6 +49,13 @@ impl ReadTx<'_> {
     pub fn open_attempts(&self, run: RunKey) -> Result<Vec<AttemptRow>, Error> {
         let sql = concat!(attempt_columns!(), " WHERE run_key = ?1 AND status <> 'ended' ORDER BY task, item, attempt");
         self.list(sql, [run.0], read_attempt)
+    }
+
+    /// Output bytes of those of a run that have ended.
+    pub fn log_bytes(&self, run: RunKey) -> Result<u64, Error> {
+        let sum = "SELECT coalesce(sum(log_bytes), 0) FROM attempt WHERE run_key = ?1";
+        let bytes: Option<i64> = self.one(sum, [run.0], first)?;
+        Ok(bytes.unwrap_or(0) as u64)
     }
 }
 

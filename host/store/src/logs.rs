@@ -72,6 +72,34 @@ pub struct LogWritten {
     pub dropped: u64,
 }
 
+/// What of an attempt's output is in the log: where an executor that kept more has to go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LogKept {
+    pub stdout: LogKeptStream,
+    pub stderr: LogKeptStream,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LogKeptStream {
+    pub bytes: u64,
+    /// The time of the last record, and how many bytes the records of that time have together.
+    pub last: Option<Timestamp>,
+    pub bytes_at_last: u64,
+}
+
+impl LogKept {
+    fn count(&mut self, stream: LogStream, at: Timestamp, bytes: u64) {
+        let kept = match stream {
+            LogStream::Stdout => &mut self.stdout,
+            LogStream::Stderr => &mut self.stderr,
+            LogStream::Host => return,
+        };
+        kept.bytes += bytes;
+        kept.bytes_at_last = if kept.last == Some(at) { kept.bytes_at_last + bytes } else { bytes };
+        kept.last = Some(at);
+    }
+}
+
 /// All that is set must hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LogFilter {

@@ -116,6 +116,10 @@ impl Page {
 
     fn engine(&mut self, load: &hostler_engine::Load) {
         self.gauge("hostler_open_runs", "Runs held in memory.", load.open_runs as f64);
+        self.head("hostler_runs_finished_total", "counter", "Runs that ended since the start, by outcome.");
+        for (outcome, count) in &load.finished {
+            self.line("hostler_runs_finished_total", &format!("{{outcome=\"{outcome}\"}}"), *count as f64);
+        }
         self.gauge("hostler_active_attempts", "Attempts that an executor holds.", load.active_attempts as f64);
         self.gauge("hostler_waiting_tasks", "Tasks that wait for a slot.", load.waiting_tasks as f64);
         self.gauge("hostler_commands_waiting", "Requests that wait for the dispatcher.", load.commands_waiting as f64);

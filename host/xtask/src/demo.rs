@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let begun = Instant::now();
     eprintln!("Building components and host; the first time this takes some minutes.");
     plugins::build(&machine)?;
-    process::run(&mut machine.cargo(&["build", "--locked", "--package", "hostler"]))?;
+    process::run(&mut machine.cargo(&["build", "--locked", "--workspace", "--bin", "hostler"]))?;
     eprintln!("Built in {:.0} s.", begun.elapsed().as_secs_f64());
     if stop.is_asked() {
         return Ok(());

@@ -96,7 +96,7 @@ fn clippy(machine: &Machine, _: &mut Vec<String>) -> anyhow::Result<Verdict> {
 fn reference(machine: &Machine, _: &mut Vec<String>) -> anyhow::Result<Verdict> {
     let hostler = machine.hostler();
     if !Path::new(&hostler).exists() {
-        process::run(&mut machine.cargo(&["build", "--locked", "--package", "hostler"]))?;
+        process::run(&mut machine.cargo(&["build", "--locked", "--workspace", "--bin", "hostler"]))?;
     }
     docs::check(&machine.root, &hostler).map(|()| Verdict::Passed)
 }

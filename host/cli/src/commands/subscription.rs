@@ -152,7 +152,9 @@ fn list(ctx: &Context, subscriptions: &[Subscription]) -> Result<(), Failure> {
     let mut table = Table::new(&["ID", "PIPELINE", "LABEL", "PLUGIN", "STATE", "NEXT", "PARAMS"]);
     let now = time::now();
     for subscription in subscriptions {
-        let next = subscription.next_at.map_or_else(|| "-".into(), |next| time::relative(next.0, now));
+        // One that is paused keeps its instant, but nothing will happen then.
+        let next = subscription.next_at.filter(|_| subscription.status == SubscriptionStatus::Active);
+        let next = next.map_or_else(|| "-".into(), |next| time::relative(next.0, now));
         let params = Value::Object(subscription.params.clone()).to_string();
         let (id, pipeline, label) =
             (subscription.id.clone(), subscription.pipeline.to_string(), subscription.label.to_string());

@@ -6,11 +6,12 @@
 //! killed.
 
 use super::link::{Link, LinkError, WardenProcess};
-use super::{Executor, Recovered, Report, Reports, Start, Stream, What};
+use super::{Executor, Report, Reports, Start, Stream, What};
 use crate::warden::protocol::{Containment, Hello, Notice, Order, Program, StartOrder, VERSION};
 use hostler_model::{AttemptId, Duration, Epoch, Exit, Timestamp};
+use hostler_store::LogKept;
 use rustix::pipe::PipeFlags;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -160,9 +161,16 @@ impl Executor for ProcessExecutor {
         self.shared.order(id, &Order::Kill { id });
     }
 
-    async fn recover(&self, _id: AttemptId, _reports: Reports) -> Recovered {
-        Recovered::Gone { reason: "processes end together with the host that started them".into() }
+    fn dies_with_host(&self) -> Option<&'static str> {
+        Some("processes end together with the host that started them")
     }
+
+    async fn adopt(&self, id: AttemptId, _kept: LogKept, reports: Reports) {
+        let reason = format!("attempt {id} is not here");
+        let _ = reports.send(Report::Exit(Exit::Lost { reason })).await;
+    }
+
+    async fn sweep(&self, _adopted: HashSet<AttemptId>) {}
 }
 
 impl Shared {
@@ -463,7 +471,7 @@ impl Source {
                 if is_full {
                     self.fill(&mut bytes);
                 }
-                Some(Report::Output { stream: self.stream, bytes })
+                Some(Report::Output { stream: self.stream, bytes, at: None })
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
             Err(_) => {
@@ -480,7 +488,7 @@ impl Source {
         let mut bytes = vec![0; CHUNK_BYTES_MAX];
         let read = rustix::io::retry_on_intr(|| rustix::io::read(pipe, &mut bytes[..])).unwrap_or(0);
         bytes.truncate(read);
-        (read > 0).then_some(Report::Output { stream: self.stream, bytes })
+        (read > 0).then_some(Report::Output { stream: self.stream, bytes, at: None })
     }
 
     /// Takes more behind a first chunk that was full, so that much output costs few reports and little output no large

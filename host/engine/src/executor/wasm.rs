@@ -3,12 +3,13 @@
 //! Differences from processes: there are no signals, so `stop` ends the guest at once and `grace` means nothing;
 //! nothing outlives the host, so after a restart every attempt is gone.
 
-use super::{Executor, Recovered, Report, Reports, Start, Stream, What};
+use super::{Executor, Report, Reports, Start, Stream, What};
 use crate::clock::Clock;
 use hostler_model::{AttemptId, Duration, Epoch, Exit};
 use hostler_plugin::command::{Output, Stream as GuestStream};
 use hostler_plugin::{CommandExit, CommandSpec, Commands, Preopen};
-use std::collections::HashMap;
+use hostler_store::LogKept;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -90,7 +91,7 @@ async fn pass_on(
             GuestStream::Stdout => Stream::Stdout,
             GuestStream::Stderr => Stream::Stderr,
         };
-        if reports.send(Report::Output { stream, bytes }).await.is_err() {
+        if reports.send(Report::Output { stream, bytes, at: None }).await.is_err() {
             return;
         }
     }
@@ -144,7 +145,14 @@ impl Executor for WasmExecutor {
         self.cancel(id);
     }
 
-    async fn recover(&self, _id: AttemptId, _reports: Reports) -> Recovered {
-        Recovered::Gone { reason: "the host ended while it ran, and a guest does not outlive it".into() }
+    fn dies_with_host(&self) -> Option<&'static str> {
+        Some("the host ended while it ran, and a guest does not outlive it")
     }
+
+    async fn adopt(&self, id: AttemptId, _kept: LogKept, reports: Reports) {
+        let reason = format!("attempt {id} is not here");
+        let _ = reports.send(Report::Exit(Exit::Lost { reason })).await;
+    }
+
+    async fn sweep(&self, _adopted: HashSet<AttemptId>) {}
 }

@@ -139,7 +139,7 @@ impl Trial {
                     assert!(!heard.is_started, "started is said once");
                     heard.is_started = true;
                 }
-                Report::Output { stream, bytes } => {
+                Report::Output { stream, bytes, .. } => {
                     assert!(heard.is_started, "output comes after the start");
                     assert!(bytes.len() <= 64 * 1024 && !bytes.is_empty(), "a chunk of {} bytes", bytes.len());
                     match stream {
@@ -147,6 +147,7 @@ impl Trial {
                         Stream::Stderr => heard.stderr.extend(bytes),
                     }
                 }
+                Report::Gap { reason } => panic!("no output is missing here, but it said: {reason}"),
                 Report::Exit(exit) => heard.exit = Some(exit),
             }
         }
@@ -158,7 +159,7 @@ impl Trial {
         loop {
             match self.reports.recv().await {
                 Some(Report::Output { bytes, .. }) => return bytes,
-                Some(Report::Started { .. }) => {}
+                Some(Report::Started { .. } | Report::Gap { .. }) => {}
                 Some(Report::Exit(exit)) => panic!("it ended before it printed: {exit}"),
                 None => panic!("its reports ended before it printed"),
             }
@@ -171,8 +172,8 @@ impl Trial {
         let mut output = Vec::new();
         loop {
             match self.reports.recv().await {
-                Some(Report::Output { stream: Stream::Stdout, bytes }) => output.extend(bytes),
-                Some(Report::Output { stream: Stream::Stderr, .. } | Report::Started { .. }) => {}
+                Some(Report::Output { stream: Stream::Stdout, bytes, .. }) => output.extend(bytes),
+                Some(Report::Output { stream: Stream::Stderr, .. } | Report::Started { .. } | Report::Gap { .. }) => {}
                 Some(Report::Exit(exit)) => return (output, exit),
                 None => panic!("its reports ended without an exit"),
             }

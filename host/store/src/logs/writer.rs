@@ -5,7 +5,7 @@
 
 use super::reader::LogReader;
 use super::record::{HEADER_BYTES, Header, encode};
-use super::{LOG_CHUNK_MAX, LogFilter, LogLimits, LogSource, LogStream, LogWritten, files::Files};
+use super::{LOG_CHUNK_MAX, LogFilter, LogKept, LogLimits, LogSource, LogStream, LogWritten, files::Files};
 use crate::{Error, folder};
 use hostler_model::{LogExtent, RunId, Timestamp};
 use std::collections::HashMap;
@@ -50,6 +50,7 @@ struct Tail {
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     sequence: u64,
+    kept: LogKept,
     extent: LogExtent,
     any: bool,
     /// The attempt's limit has been marked.
@@ -91,6 +92,9 @@ impl RunLog {
         buffer.shrink_to(2 * (LOG_CHUNK_MAX + HEADER_BYTES));
         tail.buffer = buffer;
         written?;
+        if kept > 0 {
+            tally.kept.count(stream, at, kept as u64);
+        }
         tail.count(source, tally, stream, length, kept as u64, dropped, mark);
         Ok(LogWritten { end: tail.end, kept: kept as u64, dropped })
     }
@@ -110,6 +114,11 @@ impl RunLog {
     /// Where an attempt's records lie so far.
     pub fn extent(&self, source: LogSource) -> Result<LogExtent, Error> {
         Ok(self.tail()?.attempts.get(&source).map(|tally| tally.extent).unwrap_or_default())
+    }
+
+    /// What of an attempt's output the file holds, as long as the attempt is not finished.
+    pub fn kept(&self, source: LogSource) -> Result<LogKept, Error> {
+        Ok(self.tail()?.attempts.get(&source).map(|tally| tally.kept).unwrap_or_default())
     }
 
     /// `sync`, then the attempt's extent; what was remembered about the attempt is forgotten.
@@ -237,6 +246,7 @@ fn look_at(path: &Path, limits: LogLimits) -> Result<Tail, Error> {
     while let Some((header, length)) = reader.advance()? {
         let tally = tail.attempts.entry(header.source).or_default();
         tally.sequence = header.sequence + 1;
+        tally.kept.count(header.stream, header.at, length as u64);
         tally.extent.first = if tally.any { tally.extent.first } else { tail.end };
         tally.any = true;
         tail.end = reader.offset();
