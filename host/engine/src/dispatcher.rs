@@ -118,7 +118,7 @@ impl Dispatcher {
             let mut taken = self.inbox.take(wait);
             taken.told.extend(self.kept.drain(..));
             self.look_at_stop();
-            if self.stopping == Stop::Now || (self.stopping != Stop::No && self.is_still(&taken)) {
+            if self.stopping == Stop::Now || (self.is_done() && taken.told.is_empty() && taken.commands.is_empty()) {
                 return Ok(());
             }
             while self.batch(&mut taken)? {}
@@ -130,7 +130,8 @@ impl Dispatcher {
         if self.paused {
             return Some(DISK_FULL_WAIT);
         }
-        if self.core.has_unfinished() || self.core.can_admit() {
+        // Whoever stops and has nothing left to wait for must not wait: nobody would wake it.
+        if self.core.has_unfinished() || self.core.can_admit() || self.is_done() {
             return Some(Duration::ZERO);
         }
         let steady = self.core.timers.next();
@@ -156,11 +157,14 @@ impl Dispatcher {
         self.counters.stopping.store(asked != Stop::No, Ordering::Release);
     }
 
-    /// Nothing is under way that could still be told.
-    fn is_still(&self, taken: &Taken) -> bool {
+    /// It was told to stop, and nothing is under way that could still be told.
+    fn is_done(&self) -> bool {
         let idle = self.core.active_attempts() == 0 && !self.core.has_unfinished();
-        let cancelled = self.stopping != Stop::Cancel || self.core.runs.is_empty();
-        idle && cancelled && taken.told.is_empty() && taken.commands.is_empty()
+        match self.stopping {
+            Stop::No => false,
+            Stop::Finish | Stop::Now => idle,
+            Stop::Cancel => idle && self.core.runs.is_empty(),
+        }
     }
 
     /// One transaction. True: there is more to do at once.

@@ -131,7 +131,7 @@ async fn overlap_decides_what_a_fire_does_while_a_run_is_open() {
                 .await;
             }
         }
-        host.stop().await;
+        host.cancel_and_stop().await;
     }
 }
 

@@ -65,6 +65,11 @@ impl Host {
         self.engine.stop(StopMode::Finish, std::time::Duration::from_secs(20)).await.expect("it stops");
     }
 
+    /// For runs that would not end by themselves.
+    pub(crate) async fn cancel_and_stop(self) {
+        self.engine.stop(StopMode::Cancel, std::time::Duration::from_secs(20)).await.expect("it stops");
+    }
+
     pub(crate) fn look<T>(
         &self,
         look: impl FnOnce(&hostler_store::ReadTx<'_>) -> Result<T, hostler_store::Error>,
