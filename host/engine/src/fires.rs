@@ -12,7 +12,8 @@ use hostler_model::schedule::{CatchUp, Decision, Gate, MISSED_AFTER, Overlap, Po
 use hostler_model::{Actor, Duration, RunKey, Slug, SubscriptionId, Timestamp};
 use hostler_plugin::Subscription;
 use hostler_store::{
-    Error, FireDecision, FireStatus, NamespaceId, NewEvent, NewFire, Schedule, SubscriptionRow, SubscriptionStatus, WriteTx,
+    Error, FireDecision, FireStatus, NamespaceId, NewEvent, NewFire, Schedule, SubscriptionRow, SubscriptionStatus,
+    WriteTx,
 };
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -38,7 +38,8 @@ pub use fires::{FireRow, NewFire};
 pub use idempotency::{Idempotent, NewIdempotent};
 pub use kv::{KvExpect, KvOwner, KvValue, KvWrite};
 pub use logs::{
-    LOG_CHUNK_MAX, LogFilter, LogKept, LogKeptStream, LogLimits, LogReader, LogRecord, LogSource, LogStream, LogWritten, Logs, RunLog,
+    LOG_CHUNK_MAX, LogFilter, LogKept, LogKeptStream, LogLimits, LogReader, LogRecord, LogSource, LogStream,
+    LogWritten, Logs, RunLog,
 };
 pub use meta::{NamespaceId, NamespaceRow};
 pub use open::{Opened, Options, Store};

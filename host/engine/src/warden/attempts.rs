@@ -7,11 +7,11 @@
 use super::channel::Pipes;
 use super::identity::Identity;
 use super::protocol::{Containment, Hello, Notice, StartOrder};
-use super::spawn::{self, NotSpawned, ScriptFile};
+use super::spawn::{self, NotSpawned, OutOfMemoryScore, ScriptFile};
 use super::tree::{Forest, Tree};
 use hostler_model::{AttemptId, Epoch, Exit, Timestamp};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -36,10 +36,13 @@ pub(super) enum OpenError {
 pub(super) struct Attempts {
     epoch: Epoch,
     forest: Forest,
+    score: OutOfMemoryScore,
     scripts: ScriptFolder,
     current: HashMap<AttemptId, Attempt>,
     roots: HashMap<i32, AttemptId>,
-    ended: VecDeque<AttemptId>,
+    /// The same, to look up and to forget the oldest.
+    ended: HashSet<AttemptId>,
+    ended_in_order: VecDeque<AttemptId>,
     /// How many processes were reaped that were no root.
     orphans_ended: u64,
 }
@@ -71,10 +74,12 @@ impl Attempts {
         Ok(Self {
             epoch: hello.epoch,
             forest,
+            score: OutOfMemoryScore::open(),
             scripts,
             current: HashMap::new(),
             roots: HashMap::new(),
-            ended: VecDeque::new(),
+            ended: HashSet::new(),
+            ended_in_order: VecDeque::new(),
             orphans_ended: 0,
         })
     }
@@ -124,10 +129,11 @@ impl Attempts {
         }
         self.epoch = id.epoch;
         let prepared = spawn::prepare(order, &self.scripts.path)?;
+        let score = &self.score;
         let mark = self.forest.mark(id);
         let mut script = None;
-        let planted = self.forest.plant(id, || {
-            let spawned = spawn::spawn(order, prepared, &mark, pipes)?;
+        let planted = self.forest.plant(|| {
+            let spawned = spawn::spawn(order, prepared, &mark, pipes, score)?;
             script = spawned.script;
             Ok(spawned.pid)
         });
@@ -184,7 +190,10 @@ impl Attempts {
         let Some(attempt) = self.current.get_mut(id) else { return };
         if let State::Running = attempt.state {
             attempt.state = State::Ending { exit: to_exit(status), since: Instant::now() };
-            attempt.tree.kill();
+            // The usual end leaves nothing behind, and is then told without any search for it.
+            if !attempt.tree.is_grouped() || !attempt.tree.is_group_empty() {
+                attempt.tree.kill();
+            }
         }
     }
 
@@ -198,7 +207,7 @@ impl Attempts {
         self.reap();
         // A process that forks and ends all the time can slip through a scan, but then its end falls to us meanwhile.
         let is_scan_whole = self.orphans_ended == orphans_before;
-        let is_childless = self.is_childless();
+        let is_childless = self.is_any_ungrouped() && self.is_childless();
         let mut over = Vec::new();
         for (id, attempt) in self.current.iter_mut().filter(|(_, attempt)| attempt.needs_attention(now)) {
             let rest = remains.as_ref().map(|remains| remains.of(*id));
@@ -225,7 +234,11 @@ impl Attempts {
     }
 
     fn is_scan_needed(&self) -> bool {
-        self.current.values().any(|attempt| !attempt.tree.is_grouped()) && !self.is_childless()
+        self.is_any_ungrouped() && !self.is_childless()
+    }
+
+    fn is_any_ungrouped(&self) -> bool {
+        self.current.values().any(|attempt| !attempt.tree.is_grouped())
     }
 
     /// Without any child there can be no process of any attempt, since orphans would have fallen to us. It spares
@@ -246,9 +259,12 @@ impl Attempts {
             self.roots.remove(&root);
         }
         self.forest.clear(attempt.tree);
-        self.ended.push_back(id);
-        if self.ended.len() > ENDED_REMEMBERED {
-            self.ended.pop_front();
+        self.ended.insert(id);
+        self.ended_in_order.push_back(id);
+        if self.ended_in_order.len() > ENDED_REMEMBERED
+            && let Some(oldest) = self.ended_in_order.pop_front()
+        {
+            self.ended.remove(&oldest);
         }
         match attempt.state {
             State::Running => None,
@@ -260,7 +276,7 @@ impl Attempts {
 impl Attempt {
     /// Kills what the last time did not reach. The process group only while the root was not reaped: after that its
     /// number may come again for another one.
-    fn kill_again(&self) {
+    fn kill_again(&mut self) {
         match self.state {
             State::Running => self.tree.kill(),
             State::Ending { .. } => self.tree.kill_leaf(),

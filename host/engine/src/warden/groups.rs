@@ -1,5 +1,7 @@
 //! Control groups: one leaf per attempt below a folder of this warden, in the hierarchy that works here.
 //!
+//! Making and removing a group costs more than all else around a spawn, so a leaf that was left empty serves again.
+//!
 //! Invariants: an attempt is in its leaf before its first instruction, because the warden enters the leaf, spawns, and
 //! leaves again; so nothing an attempt starts is ever outside. Only leaves made by a warden are touched, and never the
 //! warden itself is killed in one. Must not know: attempts' states, the host.
@@ -9,7 +11,11 @@ use super::protocol::Containment;
 use rustix::process::{Pid, Signal};
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+/// Empty leaves kept for the next attempts.
+const FREE_MAX: usize = 64;
 
 pub(super) struct Groups {
     version: Version,
@@ -17,6 +23,9 @@ pub(super) struct Groups {
     home: File,
     /// The folder of this warden, in which the leaves are.
     base: PathBuf,
+    free: Vec<Leaf>,
+    /// Counts the leaves that were made; their names are numbers.
+    made: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,6 +55,10 @@ impl Version {
 /// The control group of one attempt.
 pub(super) struct Leaf {
     path: PathBuf,
+    /// Takes whoever enters, and says who is in it. None in a leaf that a dead warden has left.
+    entrance: Option<File>,
+    /// It allows no more processes.
+    is_closed: bool,
 }
 
 impl Groups {
@@ -65,9 +78,9 @@ impl Groups {
         let home = File::options().write(true).open(own.join(version.entrance()))?;
         let base = own.join(identity.to_string());
         fs::create_dir(&base)?;
-        let groups = Self { version, home, base };
+        let mut groups = Self { version, home, base, free: Vec::new(), made: 0 };
         // Some hierarchies let one make groups but not enter them; better to know it now than at the first attempt.
-        let probe = groups.create("probe")?;
+        let probe = groups.take()?;
         groups.within(&probe, || ())?;
         // It cannot be removed while we are still in it, so this says that leaving works, too.
         if probe.remove() { Ok(groups) } else { Err(io::ErrorKind::ResourceBusy.into()) }
@@ -77,15 +90,37 @@ impl Groups {
         self.version.containment()
     }
 
-    pub(super) fn create(&self, name: &str) -> io::Result<Leaf> {
-        let path = self.base.join(name);
+    /// An empty leaf.
+    pub(super) fn take(&mut self) -> io::Result<Leaf> {
+        if let Some(leaf) = self.free.pop() {
+            return Ok(leaf);
+        }
+        let path = self.base.join(self.made.to_string());
+        self.made += 1;
         fs::create_dir(&path)?;
-        Ok(Leaf { path })
+        let entrance = File::options().read(true).write(true).open(path.join(self.version.entrance()));
+        let leaf = Leaf { path, entrance: None, is_closed: false };
+        match entrance {
+            Ok(entrance) => Ok(Leaf { entrance: Some(entrance), ..leaf }),
+            Err(error) => {
+                leaf.remove();
+                Err(error)
+            }
+        }
+    }
+
+    /// The attempt is over. Gives the leaf back when the kernel does not let it go yet.
+    pub(super) fn put_back(&mut self, leaf: Leaf) -> Option<Leaf> {
+        if !leaf.is_closed && self.free.len() < FREE_MAX && leaf.is_empty() {
+            self.free.push(leaf);
+            return None;
+        }
+        (!leaf.remove()).then_some(leaf)
     }
 
     /// Does `work` inside the leaf; what it spawns is born there.
     pub(super) fn within<T>(&self, leaf: &Leaf, work: impl FnOnce() -> T) -> io::Result<T> {
-        fs::write(leaf.path.join(self.version.entrance()), "0")?;
+        leaf.entrance.as_ref().ok_or(io::ErrorKind::NotFound)?.write_all(b"0")?;
         let done = work();
         // It worked for the probe. If it fails all the same we stay in the leaf: it is then removed later, and the next
         // attempt enters its own from here.
@@ -117,7 +152,10 @@ impl Drop for Groups {
 
 impl Leaf {
     pub(super) fn is_empty(&self) -> bool {
-        self.members().is_empty()
+        let mut first = [0; 16];
+        let read = self.entrance.as_ref().map(|entrance| entrance.read_at(&mut first, 0));
+        // The usual case for the price of one call; whoever is in it may be us.
+        matches!(read, Some(Ok(0))) || self.members().is_empty()
     }
 
     pub(super) fn signal(&self, signal: Signal) {
@@ -127,7 +165,8 @@ impl Leaf {
     }
 
     /// Kills all that is in it. What is being forked meanwhile is killed by the next call: call until it is empty.
-    pub(super) fn kill(&self) {
+    pub(super) fn kill(&mut self) {
+        self.is_closed = true;
         // With no more processes allowed, a fork bomb cannot outrun the loop. Where there is no such file, the kernel
         // either has `cgroup.kill`, which needs no help, or the loop has to do.
         let _ = fs::write(self.path.join("pids.max"), "0");
@@ -166,7 +205,8 @@ impl Leaf {
 
 fn leaves(base: &Path) -> impl Iterator<Item = Leaf> {
     let entries = fs::read_dir(base).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.path().is_dir()).map(|entry| Leaf { path: entry.path() })
+    let leaf = |entry: fs::DirEntry| Leaf { path: entry.path(), entrance: None, is_closed: false };
+    entries.filter(|entry| entry.path().is_dir()).map(leaf)
 }
 
 /// Kills what is left in a dead warden's groups; bounded, because a process that hangs in the kernel cannot be killed.
@@ -174,7 +214,7 @@ fn end_base(base: &Path) {
     const ROUNDS: u32 = 100;
     for _ in 0..ROUNDS {
         let mut is_clear = true;
-        for leaf in leaves(base) {
+        for mut leaf in leaves(base) {
             if !leaf.is_empty() {
                 leaf.kill();
             }

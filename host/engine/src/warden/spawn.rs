@@ -14,7 +14,7 @@ use rustix::process::Pid;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,7 +23,39 @@ use std::process::{Command, Stdio};
 const PATH_WITHOUT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Raised so that the kernel, out of memory, ends tasks before the host.
-const OUT_OF_MEMORY_SCORE: &str = "300";
+const TASK_SCORE: &str = "300";
+
+/// The warden's own score, which what it spawns inherits. Raised for the moment of a spawn: a child is then born with it,
+/// for less than half of what writing it into the child's own file would cost.
+pub(super) struct OutOfMemoryScore {
+    file: Option<File>,
+    own: String,
+}
+
+impl OutOfMemoryScore {
+    const PATH: &str = "/proc/self/oom_score_adj";
+
+    /// Some kernels forbid it inside containers; tasks run as well without.
+    pub(super) fn open() -> Self {
+        let own = fs::read_to_string(Self::PATH).unwrap_or_default().trim().to_owned();
+        let file = File::options().write(true).open(Self::PATH).ok().filter(|_| !own.is_empty());
+        Self { file, own }
+    }
+
+    fn raised<T>(&self, spawn: impl FnOnce() -> T) -> T {
+        self.set(TASK_SCORE);
+        let done = spawn();
+        self.set(&self.own);
+        done
+    }
+
+    fn set(&self, score: &str) {
+        if let Some(file) = &self.file {
+            // What may be raised may be lowered to what it was (proc(5)).
+            let _ = file.write_all_at(score.as_bytes(), 0);
+        }
+    }
+}
 
 pub(super) struct Spawned {
     pub(super) pid: Pid,
@@ -85,16 +117,19 @@ pub(super) fn prepare(order: &StartOrder, scripts: &Path) -> Result<Prepared, No
 }
 
 /// Starts what was prepared. `mark` is the value of the variable by which its processes are found again.
-pub(super) fn spawn(order: &StartOrder, prepared: Prepared, mark: &str, pipes: Pipes) -> Result<Spawned, NotSpawned> {
+pub(super) fn spawn(
+    order: &StartOrder,
+    prepared: Prepared,
+    mark: &str,
+    pipes: Pipes,
+    score: &OutOfMemoryScore,
+) -> Result<Spawned, NotSpawned> {
     let mut command = Command::new(&prepared.program);
     command.arg0(&prepared.name).args(&prepared.args).current_dir(&order.workspace).process_group(0);
     command.env_clear().envs(order.env.iter().map(|(name, value)| (name, value))).env(MARK, mark);
     command.stdin(Stdio::null()).stdout(pipes.stdout).stderr(pipes.stderr);
-    let child = command.spawn().map_err(|error| explain(&error, &prepared))?;
-    let pid = Pid::from_child(&child);
-    // Some kernels forbid it inside containers; the task runs as well without.
-    let _ = fs::write(format!("/proc/{}/oom_score_adj", child.id()), OUT_OF_MEMORY_SCORE);
-    Ok(Spawned { pid, script: prepared.script })
+    let child = score.raised(|| command.spawn()).map_err(|error| explain(&error, &prepared))?;
+    Ok(Spawned { pid: Pid::from_child(&child), script: prepared.script })
 }
 
 fn write_script(path: &Path, text: &str) -> Result<ScriptFile, NotSpawned> {

@@ -58,13 +58,12 @@ impl Forest {
     /// Does `spawn` where the attempt belongs. `Err` of the outer kind: the place could not be made.
     pub(super) fn plant<E>(
         &mut self,
-        id: AttemptId,
         spawn: impl FnOnce() -> Result<Pid, E>,
     ) -> Result<Result<Tree, E>, std::io::Error> {
-        let Some(groups) = &self.groups else {
+        let Some(groups) = &mut self.groups else {
             return Ok(spawn().map(|root| Tree { root, leaf: None }));
         };
-        let leaf = groups.create(&id.to_string())?;
+        let leaf = groups.take()?;
         match groups.within(&leaf, spawn) {
             Ok(Ok(root)) => Ok(Ok(Tree { root, leaf: Some(leaf) })),
             Ok(Err(error)) => {
@@ -83,7 +82,7 @@ impl Forest {
         if let Some(leaf) = tree.leaf {
             self.discard(leaf);
         }
-        self.leftover.retain(|leaf| {
+        self.leftover.retain_mut(|leaf| {
             if !leaf.is_empty() {
                 leaf.kill();
             }
@@ -92,9 +91,11 @@ impl Forest {
     }
 
     fn discard(&mut self, leaf: Leaf) {
-        if !leaf.remove() {
-            self.leftover.push(leaf);
-        }
+        let busy = match &mut self.groups {
+            Some(groups) => groups.put_back(leaf),
+            None => Some(leaf),
+        };
+        self.leftover.extend(busy);
     }
 
     /// Reads `/proc`, unless that was done just now.
@@ -129,13 +130,13 @@ impl Tree {
     }
 
     /// Kills all that can be reached without reading `/proc`.
-    pub(super) fn kill(&self) {
+    pub(super) fn kill(&mut self) {
         self.signal_group(Signal::KILL);
         self.kill_leaf();
     }
 
-    pub(super) fn kill_leaf(&self) {
-        if let Some(leaf) = &self.leaf {
+    pub(super) fn kill_leaf(&mut self) {
+        if let Some(leaf) = &mut self.leaf {
             leaf.kill();
         }
     }
