@@ -58,9 +58,31 @@ fn the_token_is_for_this_user_only_and_a_wrong_one_is_denied() {
 }
 
 #[test]
-fn a_signal_ends_it_cleanly_and_cancels_what_runs() {
+fn a_signal_lets_what_runs_end_and_its_run_go_on_with_the_next_host() {
     let home = Home::new();
     let host = home.serve();
+    let text = r#"{"id": "two", "tasks": {
+      "first": {"process": {"script": "cd \"$HOME/marks\"; touch first; until test -e go; do sleep 0.01; done"}},
+      "second": {"process": {"argv": ["true"]}, "depends_on": ["first"]}}}"#;
+    home.file("marks/of-the-test", "");
+    home.run(&["up", &home.file("two.json", text)]).ok();
+    home.run(&["run", "start", "two"]).ok();
+    until("the task runs", || home.path().join("marks/first").exists());
+    host.terminate();
+    until("it takes nothing more", || !home.path().join(".local/share/hostler/address").exists());
+    assert!(host.is_running(), "it waits for the task");
+    home.file("marks/go", "");
+    assert_eq!(host.ended(), 0);
+    let _again = home.serve();
+    until("the run is over", || home.run(&["run", "get", "two", "--json"]).json()["status"] == "success");
+    let tasks = home.run(&["run", "get", "two", "--json"]).json()["tasks"].to_string();
+    assert!(!tasks.contains("lost"), "{tasks}");
+}
+
+#[test]
+fn a_signal_ends_it_cleanly_and_cancels_what_runs_where_that_is_set() {
+    let home = Home::new();
+    let host = home.serve_with(&["--stop", "cancel"]);
     let file = home
         .file("long.json", r#"{"id": "long", "tasks": {"a": {"process": {"argv": ["sleep", "600"]}, "grace": "1s"}}}"#);
     home.run(&["up", &file]).ok();

@@ -96,10 +96,25 @@ pub(crate) struct Host {
 
 impl Host {
     /// SIGTERM, then its exit code.
-    pub(crate) fn stop(mut self) -> i32 {
+    pub(crate) fn stop(self) -> i32 {
+        self.terminate();
+        self.ended()
+    }
+
+    /// SIGTERM, and nothing more.
+    pub(crate) fn terminate(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill starts").success());
+    }
+
+    /// Waits for its end and answers its exit code.
+    pub(crate) fn ended(mut self) -> i32 {
         self.child.wait().expect("it ends").code().unwrap_or(-1)
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
     }
 }
 
