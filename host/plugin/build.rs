@@ -1,6 +1,7 @@
 //! Builds the plugins that are embedded in the binary, and names this build for the cache of compiled components.
 //!
-//! A cargo inside cargo, in a target folder of its own, because the components are for another target than the host.
+//! A cargo inside cargo, in a target folder of its own, because the components are for another target than the host; the
+//! tests and `cargo xtask plugins` build theirs in the same folder, so that nothing is compiled twice.
 //! Nothing is built again while the plugins, the contract and the lock file are as they were.
 
 use std::env;
@@ -19,7 +20,7 @@ fn main() {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     let out = PathBuf::from(variable("OUT_DIR"));
-    let built = build(&root, &out.join("components"));
+    let built = build(&root, &shared_target(&out));
     for (_, file) in PLUGINS {
         let (from, to) = (built.join(file), out.join(file));
         if let Err(error) = std::fs::copy(&from, &to) {
@@ -27,6 +28,13 @@ fn main() {
         }
     }
     println!("cargo::rustc-env=HOSTLER_BUILD_ID={:016x}", build_id(&root));
+}
+
+/// `components` in the target folder, which cargo does not name to us: `TARGET/PROFILE/build/PACKAGE/out` is ours.
+fn shared_target(out: &Path) -> PathBuf {
+    let target =
+        out.ancestors().nth(4).filter(|_| out.ancestors().nth(2).is_some_and(|build| build.ends_with("build")));
+    target.unwrap_or(out).join("components")
 }
 
 #[expect(clippy::disallowed_methods, reason = "cargo tells a build script everything by its environment")]

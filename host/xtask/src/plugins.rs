@@ -30,13 +30,16 @@ pub(crate) fn build(machine: &Machine) -> anyhow::Result<Vec<PathBuf>> {
         return Ok(Vec::new());
     }
     let started = Instant::now();
-    let mut command = machine.cargo(&["build", "--release", "--locked", "--target", WASM_TARGET]);
+    // The folder and profile that the host's build script uses, so that the embedded ones are not compiled again.
+    let target_folder = machine.target_folder().join("components");
+    let mut command = machine.cargo(&["build", "--profile", "component", "--locked", "--target", WASM_TARGET]);
+    command.arg("--target-dir").arg(&target_folder);
     for component in &components {
         command.args(["--package", &component.name]);
     }
     process::run(&mut command)?;
     eprintln!("{} packages of components built in {:.1} s", components.len(), started.elapsed().as_secs_f64());
-    let folder = machine.target_folder().join(WASM_TARGET).join("release");
+    let folder = target_folder.join(WASM_TARGET).join("component");
     for package in &components {
         put_beside_its_pipeline(machine, &metadata, package, &folder)?;
     }

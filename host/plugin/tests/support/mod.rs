@@ -22,7 +22,8 @@ fn components() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("components");
+        // The same as the build script's and that of `cargo xtask plugins`.
+        let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("components");
         let status = Command::new(env!("CARGO"))
             .current_dir(root)
             .args(["build", "--quiet", "--profile", "component", "--target", TARGET])
