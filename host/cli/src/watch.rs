@@ -226,7 +226,7 @@ impl<'a> Watch<'a> {
             Cause::Exited { exit } => Some(exit.to_string()),
             Cause::Retrying { exit } => Some(format!("{exit}, will be tried again")),
             Cause::AttemptTimeout => Some("over its time".into()),
-            Cause::Unsatisfied { dependency, was } => Some(format!("{} is {was}", name(dependency))),
+            Cause::Unsatisfied { dependency, was } => Some(format!("{} ended as {was}", name(dependency))),
             Cause::Broken => Some("applying an event to the run failed, which is a defect of hostler".into()),
             Cause::NoneSatisfied => Some("no dependency can satisfy it".into()),
             Cause::FailFast { failed } => Some(format!("{} failed", name(failed))),

@@ -71,7 +71,7 @@ fn render(document: &Value) -> String {
          <body><a class=\"skip\" href=\"#content\">To the content</a><header><h1>Hostler <span>API {version}</span></h1><p>{}</p>\
          <p>Send a token as <code>Authorization: Bearer …</code>; the file <code>token</code> in the data folder holds the first one. \
          The same as a document: <a href=\"/api/v1/openapi.json\">openapi.json</a>.</p></header>",
-        escape(document["info"]["description"].as_str().unwrap_or_default()),
+        prose(document["info"]["description"].as_str().unwrap_or_default()),
     );
     navigation(&mut html, &operations);
     html.push_str("<main id=\"content\">");
@@ -112,7 +112,7 @@ fn section(html: &mut String, operation: &Operation<'_>) {
     );
     let description = operation.text("description");
     if !description.is_empty() {
-        let _ = write!(html, "<p>{}</p>", escape(description));
+        let _ = write!(html, "<p>{}</p>", prose(description));
     }
     let _ =
         write!(html, "<p class=\"permission\">Permission: <code>{}</code></p>", escape(operation.text("x-permission")));
@@ -130,7 +130,7 @@ fn parameters(html: &mut String, said: &Value) {
     let Some(parameters) = said["parameters"].as_array().filter(|list| !list.is_empty()) else { return };
     html.push_str("<table><caption>Parameters</caption><thead><tr><th>Name</th><th>In</th><th>Type</th><th>Meaning</th></tr></thead><tbody>");
     for parameter in parameters {
-        let text = |key: &str| escape(parameter[key].as_str().unwrap_or_default());
+        let text = |key: &str| prose(parameter[key].as_str().unwrap_or_default());
         let required = if parameter["required"] == true { " <em>required</em>" } else { "" };
         let _ = write!(
             html,
@@ -164,7 +164,7 @@ fn responses(html: &mut String, said: &Value) {
             "<tr><td><code>{}</code></td><td>{}</td><td>{}</td></tr>",
             escape(status),
             bodies.join(" or "),
-            escape(response["description"].as_str().unwrap_or_default()),
+            prose(response["description"].as_str().unwrap_or_default()),
         );
     }
     html.push_str("</tbody></table>");
@@ -173,7 +173,7 @@ fn responses(html: &mut String, said: &Value) {
 fn schemas(html: &mut String, document: &Value) {
     html.push_str("<section><h2 id=\"schemas\">Schemas</h2>");
     for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
-        let description = escape(schema["description"].as_str().unwrap_or_default());
+        let description = prose(schema["description"].as_str().unwrap_or_default());
         let name = escape(name);
         let _ = write!(
             html,
@@ -201,7 +201,7 @@ fn fields(html: &mut String, schema: &Value) {
                 "<tr><td><code>{}</code>{mark}</td><td>{}</td><td>{}</td></tr>",
                 escape(name),
                 shape(property),
-                escape(property["description"].as_str().unwrap_or_default()),
+                prose(property["description"].as_str().unwrap_or_default()),
             );
         }
         html.push_str("</tbody></table>");
@@ -261,6 +261,23 @@ fn anchor(text: &str) -> String {
     text.to_lowercase().replace(' ', "-")
 }
 
+/// Prose of the document: escaped, and what stands between backticks as code.
+fn prose(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    let mut parts = text.split('`').peekable();
+    let mut is_code = false;
+    while let Some(part) = parts.next() {
+        // A backtick without its other half is one.
+        match (is_code, parts.peek().is_some()) {
+            (true, true) => html.extend(["<code>", &escape(part), "</code>"]),
+            (true, false) => html.extend(["`", &escape(part)]),
+            (false, _) => html.push_str(&escape(part)),
+        }
+        is_code = !is_code;
+    }
+    html
+}
+
 fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -279,6 +296,12 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_between_backticks_is_code_and_all_is_escaped() {
+        assert_eq!(prose("pass `<next>` & go"), "pass <code>&lt;next&gt;</code> &amp; go");
+        assert_eq!(prose("a lone ` stays"), "a lone ` stays");
+    }
 
     #[test]
     fn the_page_shows_every_operation_and_asks_nothing_of_anyone() {
