@@ -122,7 +122,7 @@ pub(crate) async fn delete(handle: &Handle, namespace: &Slug, pipeline: &Slug, a
             let row = row.ok_or_else(|| Error::UnknownPipeline(pipeline.clone()))?;
             let open_runs = tx.count_of_pipeline_open(row.key)?;
             let filter = SubscriptionFilter { pipeline: Some(row.key), ..SubscriptionFilter::default() };
-            let subscriptions = tx.subscriptions(filter, hostler_store::Page::first(1_000))?.items.len() as u64;
+            let subscriptions = tx.subscriptions(&filter, hostler_store::Page::first(1_000))?.items.len() as u64;
             if open_runs > 0 || subscriptions > 0 {
                 return Err(Error::PipelineInUse { pipeline, open_runs, subscriptions });
             }

@@ -77,11 +77,12 @@ pub struct SubscriptionRow {
 }
 
 /// All that is set must hold. Deleted ones are never listed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SubscriptionFilter {
     pub namespace: Option<NamespaceId>,
     pub pipeline: Option<PipelineKey>,
     pub status: Option<SubscriptionStatus>,
+    pub label: Option<Slug>,
 }
 
 impl ReadTx<'_> {
@@ -101,13 +102,14 @@ impl ReadTx<'_> {
     }
 
     /// Oldest first.
-    pub fn subscriptions(&self, filter: SubscriptionFilter, page: Page) -> Result<Paged<SubscriptionRow>, Error> {
+    pub fn subscriptions(&self, filter: &SubscriptionFilter, page: Page) -> Result<Paged<SubscriptionRow>, Error> {
         let sql = concat!(
             subscription_columns!(),
             " WHERE subscription.id > ?1 AND subscription.deleted_at IS NULL
                 AND (?2 IS NULL OR subscription.namespace_id = ?2)
                 AND (?3 IS NULL OR subscription.pipeline_key = ?3)
                 AND (?4 IS NULL OR subscription.status = ?4)
+                AND (?6 IS NULL OR subscription.label = ?6)
               ORDER BY subscription.id LIMIT ?5"
         );
         let values = params![
@@ -115,9 +117,21 @@ impl ReadTx<'_> {
             filter.namespace.map(|namespace| namespace.0),
             filter.pipeline.map(|pipeline| pipeline.0),
             filter.status.map(SubscriptionStatus::as_str),
-            page.fetch()
+            page.fetch(),
+            filter.label.as_ref().map(Slug::as_str)
         ];
-        let items = self.list(sql, values, read_subscription)?;
+        let fits = |row: &SubscriptionRow| {
+            filter.namespace.is_none_or(|namespace| namespace == row.namespace)
+                && filter.status.is_none_or(|status| status == row.status)
+                && page.after.is_none_or(|after| row.id.0 > after.0)
+        };
+        let items = match (filter.pipeline, &filter.label) {
+            // A name leads straight to the one there is.
+            (Some(pipeline), Some(label)) => {
+                self.subscription_by_label(pipeline, label)?.into_iter().filter(fits).collect()
+            }
+            (None, _) | (_, None) => self.list(sql, values, read_subscription)?,
+        };
         Ok(page.cut(items, |subscription| subscription.id.0))
     }
 

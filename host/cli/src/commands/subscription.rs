@@ -78,11 +78,14 @@ impl Name {
         let Some((pipeline, label)) = self.text.split_once('/') else {
             return Ok(client.subscription(&ctx.namespace, &self.text).await?);
         };
-        let all = all(ctx, client, Slug::parse(pipeline).ok()).await?;
-        all.into_iter().find(|subscription| subscription.label.as_str() == label).ok_or_else(|| {
+        let none = || {
             Failure::new(ExitCode::NotFound, format!("pipeline `{pipeline}` has no subscription `{label}`"))
                 .hint("`hostler subscription list` shows those there are")
-        })
+        };
+        // What is no name cannot be one of ours.
+        let (Ok(of), Ok(label)) = (Slug::parse(pipeline), Slug::parse(label)) else { return Err(none()) };
+        let query = SubscriptionQuery { pipeline: Some(of), label: Some(label), ..SubscriptionQuery::default() };
+        client.subscriptions(&ctx.namespace, &query).await?.items.into_iter().next().ok_or_else(none)
     }
 }
 

@@ -107,7 +107,7 @@ fn a_label_is_used_once_in_a_pipeline_until_its_subscription_is_deleted() {
     assert_eq!(by_label.id, second);
     assert!(host.store.read(|tx| tx.subscription(first)).unwrap().unwrap().deleted_at.is_some());
     let filter = SubscriptionFilter { namespace: Some(NamespaceId::DEFAULT), ..SubscriptionFilter::default() };
-    let listed = host.store.read(|tx| tx.subscriptions(filter, Page::first(10))).unwrap().items;
+    let listed = host.store.read(|tx| tx.subscriptions(&filter, Page::first(10))).unwrap().items;
     assert_eq!(ids(&listed), [second]);
     let counts = host.store.read(|tx| tx.counts()).unwrap();
     assert_eq!((counts.pipelines, counts.subscriptions), (1, vec![(SubscriptionStatus::Active, 1)]));

@@ -117,8 +117,9 @@ pub(super) async fn list_subscriptions(
             namespace: Some(namespace(tx, &path.namespace)?),
             pipeline: query.pipeline.map(|id| pipeline_row(tx, &path.namespace, &id)).transpose()?.map(|row| row.key),
             status: query.status.map(Into::into),
+            label: query.label,
         };
-        let paged = tx.subscriptions(filter, page)?;
+        let paged = tx.subscriptions(&filter, page)?;
         let items = paged.items.into_iter().map(shown).collect::<Result<_, _>>()?;
         Ok(Json(Listing { items, next: next(paged.next) }))
     })

@@ -24,6 +24,10 @@ pub struct SubscriptionQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>)]
     pub pipeline: Option<Slug>,
+    /// Only the one of this label, or those of all pipelines that have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    pub label: Option<Slug>,
     /// Only subscriptions in this state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(inline)]
