@@ -3,6 +3,7 @@
 mod completion;
 mod config;
 mod cron;
+mod demo;
 mod events;
 mod every;
 mod local;
@@ -40,6 +41,7 @@ pub(crate) enum Command {
     Every(every::Arguments),
     Cron(cron::Arguments),
     Local(local::Arguments),
+    Demo(demo::Arguments),
     Validate(validate::Arguments),
     Events(events::Arguments),
     Config(config::Arguments),
@@ -62,6 +64,7 @@ impl Command {
             Self::Every(arguments) => arguments.run(ctx),
             Self::Cron(arguments) => arguments.run(ctx),
             Self::Local(arguments) => arguments.run(ctx),
+            Self::Demo(arguments) => arguments.run(ctx),
             Self::Validate(arguments) => arguments.run(ctx),
             Self::Events(arguments) => arguments.run(ctx),
             Self::Config(arguments) => arguments.run(ctx),

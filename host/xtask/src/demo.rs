@@ -31,7 +31,10 @@ struct Demo {
 }
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    crate::expect_only(&[], arguments)?;
+    let rest = match arguments.split_first() {
+        Some((first, rest)) if first == "--" => rest,
+        Some(_) | None => arguments,
+    };
     let machine = Machine::here()?;
     let stop = Stop::listen()?;
     let begun = Instant::now();
@@ -41,6 +44,11 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     eprintln!("Built in {:.0} s.", begun.elapsed().as_secs_f64());
     if stop.is_asked() {
         return Ok(());
+    }
+    if !rest.is_empty() {
+        // What the binary shows by itself, such as `--pull-the-plug`.
+        let mut command = Command::new(machine.hostler());
+        return process::run(command.arg("demo").args(rest).current_dir(&machine.root));
     }
     let mut demo = Demo::start(&machine)?;
     if demo.wait_until_healthy(&stop)? {

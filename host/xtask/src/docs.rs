@@ -29,7 +29,7 @@ const PAGES: &[Page] = &[
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     crate::expect_only(&["--check"], arguments)?;
     let machine = Machine::here()?;
-    process::run(&mut machine.cargo(&["build", "--locked", "--package", "hostler"]))?;
+    process::run(&mut machine.cargo(&["build", "--locked", "--workspace", "--bin", "hostler"]))?;
     if arguments.is_empty() {
         write(&machine.root, &machine.hostler())
     } else {
