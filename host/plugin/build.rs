@@ -1,7 +1,7 @@
 //! Builds the plugins that are embedded in the binary, and names this build for the cache of compiled components.
 //!
-//! A cargo inside cargo, in a target folder of its own, because the components are for another target than the host; the
-//! tests and `cargo xtask plugins` build theirs in the same folder, so that nothing is compiled twice.
+//! A cargo inside cargo, in a target folder of its own, because the components are for another target than the host;
+//! the tests and `cargo xtask plugins` build theirs in the same folder, so that nothing is compiled twice.
 //! Nothing is built again while the plugins, the contract and the lock file are as they were.
 
 use std::env;

@@ -259,8 +259,13 @@ impl Attempt {
                         self.started = Some(at);
                         report.digest = digest.map(Into::into);
                     }
-                    Some(Report::Output { stream: Stream::Stdout, bytes, at }) => self.keep(LogStream::Stdout, &bytes, at),
-                    Some(Report::Output { stream: Stream::Stderr, bytes, at }) => self.keep(LogStream::Stderr, &bytes, at),
+                    Some(Report::Output { stream, bytes, at }) => {
+                        let stream = match stream {
+                            Stream::Stdout => LogStream::Stdout,
+                            Stream::Stderr => LogStream::Stderr,
+                        };
+                        self.keep(stream, &bytes, at);
+                    }
                     Some(Report::Gap { reason }) => self.keep(LogStream::Host, format!("{reason}\n").as_bytes(), None),
                     Some(Report::Exit(exit)) => return exit,
                     None => return Exit::Lost { reason: "its executor went away".into() },

@@ -25,8 +25,8 @@ const PATH_WITHOUT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// Raised so that the kernel, out of memory, ends tasks before the host.
 const TASK_SCORE: &str = "300";
 
-/// The warden's own score, which what it spawns inherits. Raised for the moment of a spawn: a child is then born with it,
-/// for less than half of what writing it into the child's own file would cost.
+/// The warden's own score, which what it spawns inherits. Raised for the moment of a spawn: a child is then born with
+/// it, for less than half of what writing it into the child's own file would cost.
 pub(super) struct OutOfMemoryScore {
     file: Option<File>,
     own: String,
