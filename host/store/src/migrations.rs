@@ -8,7 +8,7 @@ use hostler_model::Timestamp;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 
 /// `HSTL`
 const APPLICATION_ID: i32 = 0x4853_544C;
@@ -74,6 +74,7 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
+    const FIRST: &[&str] = &[MIGRATIONS[0]];
     const SECOND: &str = "ALTER TABLE pipeline ADD COLUMN colour TEXT";
     const BROKEN: &str = "CREATE TABLE half (a TEXT) STRICT; INSERT INTO nowhere VALUES (1)";
 
@@ -92,7 +93,7 @@ mod tests {
     fn a_file_is_backed_up_whole_before_it_is_migrated() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("hostler.db");
-        assert_eq!(migrated(&path, MIGRATIONS).unwrap(), None);
+        assert_eq!(migrated(&path, FIRST).unwrap(), None);
         let row = "INSERT INTO pipeline (namespace_id, id, created_at) VALUES (1, 'p', 0)";
         Connection::open(&path).unwrap().execute(row, []).unwrap();
         assert!(!dir.path().join("backups").exists(), "a new file needs no backup");
@@ -101,7 +102,7 @@ mod tests {
         assert_eq!((count(&path, ROWS), count(&path, COLOURS)), (1, 1));
         let copy = dir.path().join(format!("backups/hostler-schema-1-{}.db", NOW.0));
         assert_eq!((count(&copy, ROWS), count(&copy, COLOURS)), (1, 0));
-        assert_eq!(migrated(&copy, MIGRATIONS).unwrap(), None, "the backup opens in the older version");
+        assert_eq!(migrated(&copy, FIRST).unwrap(), None, "the backup opens in the older version");
         assert_eq!(migrated(&path, &[MIGRATIONS[0], SECOND]).unwrap(), None);
     }
 
@@ -109,7 +110,7 @@ mod tests {
     fn a_migration_that_fails_leaves_the_file_as_it_was() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("hostler.db");
-        migrated(&path, MIGRATIONS).unwrap();
+        migrated(&path, FIRST).unwrap();
         assert!(migrated(&path, &[MIGRATIONS[0], BROKEN]).is_err());
         assert_eq!(count(&path, "SELECT count(*) FROM sqlite_schema WHERE name = 'half'"), 0);
         assert_eq!(migrated(&path, &[MIGRATIONS[0], SECOND]).unwrap(), Some(1), "and the right one can follow");

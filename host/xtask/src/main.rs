@@ -30,7 +30,11 @@ const COMMANDS: &[Command] = &[
         run: tidy::run,
     },
     Command { name: "plugins", about: "Build all components for wasm32-wasip2", run: plugins::run },
-    Command { name: "bench", about: "Measure the budget: [--dev] [--json FILE] [ROW…]", run: bench::run },
+    Command {
+        name: "bench",
+        about: "Measure the budget: [--dev] [--json FILE] [ROW…], or --instructions",
+        run: bench::run,
+    },
     Command { name: "docs", about: "Write docs/reference again; --check only compares", run: docs::run },
 ];
 

@@ -18,10 +18,16 @@ fn table(database: &Connection, name: &str) -> String {
 /// The words that the first `CHECK` of a column lets in.
 fn checked(database: &Connection, name: &str, column: &str) -> BTreeSet<String> {
     let sql = table(database, name);
-    let start = sql.find(&format!("{column} IN (")).unwrap_or_else(|| panic!("{name}.{column} has no CHECK"));
-    let list = &sql[start..][sql[start..].find('(').unwrap() + 1..];
-    let list = &list[..list.find(')').unwrap()];
-    list.split(',').map(|word| word.trim().trim_matches('\'').to_string()).collect()
+    if let Some(start) = sql.find(&format!("{column} IN (")) {
+        let list = &sql[start..][sql[start..].find('(').unwrap() + 1..];
+        let list = &list[..list.find(')').unwrap()];
+        return list.split(',').map(|word| word.trim().trim_matches('\'').to_string()).collect();
+    }
+    let first = sql.split("CHECK (").find(|check| check.trim_start().starts_with(&format!("{column} = '")));
+    let check = first.unwrap_or_else(|| panic!("{name}.{column} has no CHECK"));
+    let is = format!("{column} = '");
+    let words = check[..check.find(')').unwrap()].split(&is).skip(1);
+    words.map(|rest| rest[..rest.find('\'').unwrap()].to_string()).collect()
 }
 
 #[test]
@@ -75,7 +81,7 @@ fn restore(dump: &str, dir: &Path) {
 }
 
 /// One for each released schema; they are never edited.
-const DUMPS: [&str; 1] = [include_str!("schema-1.sql")];
+const DUMPS: [&str; 2] = [include_str!("schema-1.sql"), include_str!("schema-2.sql")];
 
 #[test]
 fn every_old_schema_opens_with_its_rows_and_becomes_the_newest() {
@@ -93,6 +99,11 @@ fn every_old_schema_opens_with_its_rows_and_becomes_the_newest() {
         assert_eq!(dir.path().join("backups").exists(), !is_newest);
         assert_eq!(shape(&Connection::open(dir.path().join("hostler.db")).unwrap()), newest);
         assert_eq!(opened.epoch.0, 5);
+        let check: String = Connection::open(dir.path().join("hostler.db"))
+            .unwrap()
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(check, "ok");
         let (runs, pipelines, events) = opened
             .store
             .read(|tx| {
