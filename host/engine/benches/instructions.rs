@@ -1,8 +1,8 @@
 //! The hot paths by themselves, to be counted in instructions: `cargo xtask bench --instructions` runs this under
 //! Valgrind with two counts, and what the second takes more is the cost of one.
 //!
-//! Invariants: nothing here depends on time or chance, so that two runs of one commit give one figure on any machine; the
-//! kernel's share is not in it. Must not know how it is counted.
+//! Invariants: nothing here depends on time or chance, so that two runs of one commit give one figure on any machine;
+//! the kernel's share is not in it. Must not know how it is counted.
 
 use hostler_model::{
     Action, Actor, Applied, AttemptId, Cause, Epoch, Event, Exit, Pipeline, Report, Run, RunId, RunKey, TaskIndex,
