@@ -5,6 +5,7 @@
 //! text, digest and task indexes, whatever the order of its keys. Must not know: files, the store, who sent the
 //! document.
 
+mod container;
 mod declared;
 mod fields;
 mod findings;

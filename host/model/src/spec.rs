@@ -3,7 +3,7 @@
 //! Invariants: obtained only through `Pipeline::parse` and `from_value`; the graph has no cycle; each index is in
 //! range; each reference names a declared param or an upstream task. Holds no run state.
 
-use crate::{Duration, Slug, TaskIndex};
+use crate::{Duration, ImageName, Slug, TaskIndex};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -82,6 +82,7 @@ pub struct Task {
 #[derive(Clone, PartialEq, Debug)]
 pub enum TaskKind {
     Process(Process),
+    Container(Box<Container>),
     Wasm(Wasm),
     /// Nothing: it joins edges, and succeeds when it is reached.
     None,
@@ -104,6 +105,58 @@ pub struct Wasm {
     pub stdin: Option<Text>,
     /// Bytes of linear memory the guest may hold; the host's default where None.
     pub memory_max: Option<u64>,
+}
+
+/// A container of its own for each attempt. There is no field for privileges, devices or namespaces of the host.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Container {
+    pub image: ImageName,
+    /// In place of the image's own; without references, so that no value chooses what runs.
+    pub entrypoint: Option<Vec<String>>,
+    /// In place of the image's own, where there is any.
+    pub command: Vec<Argument>,
+    /// `user`, `uid`, and either with `:group`; the image's where None.
+    pub user: Option<String>,
+    /// An absolute path inside; the workspace where None.
+    pub workdir: Option<String>,
+    pub network: Network,
+    /// Bytes of memory and swap together.
+    pub memory_max: Option<u64>,
+    /// Thousandths of a processor.
+    pub cpus_milli: Option<u32>,
+    pub pids_max: Option<u32>,
+    /// The root of the file system cannot be written to; `/tmp` can, in memory.
+    pub read_only: bool,
+    pub pull: Pull,
+    /// By name.
+    pub caches: Vec<Cache>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Network {
+    None,
+    /// The engine's default network: what a process of this machine reaches can be reached from it.
+    #[default]
+    Bridge,
+    /// One that the operator made, or `host` where the host's config allows it.
+    Named(String),
+}
+
+/// When an image is fetched from its registry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Pull {
+    #[default]
+    Missing,
+    Always,
+    Never,
+}
+
+/// A folder that the runs of a pipeline share, kept by the engine between them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cache {
+    pub name: Slug,
+    /// Absolute, inside.
+    pub path: String,
 }
 
 /// One whole element of argv: written out, or a single reference.

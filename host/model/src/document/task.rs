@@ -18,6 +18,7 @@ const TASK: Keys = Keys {
     known: &[
         "description",
         "process",
+        "container",
         "wasm",
         "env",
         "depends_on",
@@ -30,7 +31,6 @@ const TASK: Keys = Keys {
         "on_lost",
     ],
     later: &[
-        ("container", "`container` tasks are"),
         ("wait", "`wait` tasks are"),
         ("input", "`input` tasks are"),
         ("http", "`http` tasks are"),
@@ -55,7 +55,7 @@ const WASM: Keys = Keys {
 };
 const RETRY: Keys = Keys { owner: "`retry`", known: &["attempts", "backoff", "factor", "backoff_max"], later: &[] };
 
-const KINDS: [&str; 2] = ["process", "wasm"];
+const KINDS: [&str; 3] = ["process", "container", "wasm"];
 /// What means something only where there is something to run.
 const OF_RUNNING: [&str; 7] = ["env", "retry", "timeout", "grace", "allow_failure", "success_codes", "on_lost"];
 
@@ -100,6 +100,10 @@ impl<'a> Decoder<'a> {
             match &*field.key {
                 "description" => task.description = self.text(node, here).map(Into::into),
                 "process" => task.kind = self.process(node, here).map_or(TaskKind::None, TaskKind::Process),
+                "container" => {
+                    let container = self.container(node, here);
+                    task.kind = container.map_or(TaskKind::None, |it| TaskKind::Container(Box::new(it)));
+                }
                 "wasm" => task.kind = self.wasm(node, here).map_or(TaskKind::None, TaskKind::Wasm),
                 "env" => task.env = self.env(node, here),
                 "depends_on" => (task.depends_on, draft.places) = self.depends_on(index, node, here),
@@ -131,8 +135,8 @@ impl<'a> Decoder<'a> {
             self.findings.add(second.at, &Path::Key(path, &second.key), message);
         }
         for member in members.iter().filter(|member| is_merge && OF_RUNNING.contains(&&*member.key)) {
-            let message =
-                format!("`{}` has no meaning for a task without `process` or `wasm`, which runs nothing", member.key);
+            let kinds = "`process`, `container` or `wasm`";
+            let message = format!("`{}` has no meaning for a task without {kinds}, which runs nothing", member.key);
             self.findings.add(member.at, &Path::Key(path, &member.key), message);
         }
     }
@@ -214,7 +218,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Arguments, none of which lets a value from outside become code.
-    fn arguments(&mut self, node: &Node<'a>, path: &Path<'_>) -> Vec<Argument> {
+    pub(super) fn arguments(&mut self, node: &Node<'a>, path: &Path<'_>) -> Vec<Argument> {
         let mut arguments: Vec<Argument> = Vec::new();
         for (index, item) in self.items(node, path).iter().enumerate() {
             let path = &Path::Index(path, index);
@@ -369,7 +373,7 @@ impl<'a> Decoder<'a> {
 
 /// Whether this flag makes a program run the argument that follows: `-c` and `-e`, also joined to others as in `sh
 /// -ec`.
-fn takes_code(flag: &str) -> bool {
+pub(super) fn takes_code(flag: &str) -> bool {
     let joined = flag.len() <= 5 && flag.starts_with('-') && !flag.starts_with("--") && flag.ends_with('c');
     joined || matches!(flag, "-e" | "--eval" | "--command" | "--execute")
 }
@@ -378,6 +382,7 @@ fn takes_code(flag: &str) -> bool {
 pub(super) fn references_mut(task: &mut Task) -> impl Iterator<Item = &mut Reference> {
     let (arguments, stdin) = match &mut task.kind {
         TaskKind::Process(Process::Argv(argv)) => (argv.as_mut_slice(), None),
+        TaskKind::Container(container) => (container.command.as_mut_slice(), None),
         TaskKind::Wasm(wasm) => (wasm.args.as_mut_slice(), wasm.stdin.as_mut()),
         TaskKind::Process(Process::Script { .. }) | TaskKind::None => (&mut [][..], None),
     };

@@ -18,7 +18,7 @@ fn a_problem_in_text_says_line_and_column_in_characters() {
     insta::assert_snapshot!(said, @r"
     2 problems
       3:13: /tasks/ä: `ä` begins with `ä`; a name begins with a letter a-z or a digit
-      3:28: /tasks/t/é: a task has no field `é` (it has `description`, `process`, `wasm`, `env`, `depends_on`, `join`, `retry`, `timeout`, `grace`, `allow_failure`, `success_codes`, `on_lost`)
+      3:28: /tasks/t/é: a task has no field `é` (it has `description`, `process`, `container`, `wasm`, `env`, `depends_on`, `join`, `retry`, `timeout`, `grace`, `allow_failure`, `success_codes`, `on_lost`)
     ");
     insta::assert_snapshot!(refused("{\n\n  \"id\": nope\n}"), @"3:9: not JSON: `nope` is no value; a string stands in double quotes");
 }
