@@ -7,6 +7,7 @@ use crate::config::{Config, StopMode};
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, chain};
+use hostler_engine::executor::container::{ContainerConfig, ContainerExecutor};
 use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::wasm::WasmExecutor;
 use hostler_engine::warden::Containment;
@@ -42,6 +43,7 @@ impl App {
         }
         let executors = Executors {
             process: Arc::new(warden(&place.data, program, opened.epoch).await?),
+            container: ContainerExecutor::new(container(config, &opened)?, clock.clone()),
             wasm: WasmExecutor::new(runtime.commands(), clock.clone()),
         };
         let seen = |name: &String| environment.get(name).map(|value| (name.clone(), value.to_string()));
@@ -50,7 +52,11 @@ impl App {
             plugins,
             executors,
             clock,
-            slots: SlotSizes { process: config.limits.process_slots, wasm: config.limits.wasm_slots },
+            slots: SlotSizes {
+                process: config.limits.process_slots,
+                container: config.limits.container_slots,
+                wasm: config.limits.wasm_slots,
+            },
             host_env: config.environment_allow.iter().filter_map(seen).collect(),
         });
         let engine = engine.await.map_err(|error| Failure::new(ExitCode::Unavailable, chain(&error)))?;
@@ -100,6 +106,24 @@ fn runtime(config: &Config, place: &Place, program: &Path) -> Result<Runtime, Fa
     let mut settings = RuntimeConfig::new(place.cache.clone(), compiler);
     settings.component_bytes_max = config.limits.component_bytes;
     Runtime::new(settings).map_err(|error| Failure::new(ExitCode::Unavailable, chain(&error)))
+}
+
+fn container(config: &Config, opened: &Opened) -> Result<ContainerConfig, Failure> {
+    let host_id = opened.store.read(|tx| tx.host_id()).map_err(|error| Failure::of(error.kind(), &error))?;
+    let settings = &config.container;
+    Ok(ContainerConfig {
+        sockets: settings.sockets.clone(),
+        credentials: Some(settings.credentials.clone()),
+        host_id,
+        epoch: opened.epoch,
+        log_bytes_max: settings.log_bytes,
+        pids_max: settings.pids,
+        host_network: settings.host_network,
+        answer_max: settings.answer_timeout.to_std(),
+        pull_max: settings.pull_timeout.to_std(),
+        away_max: settings.away_timeout.to_std(),
+        sweep_every: settings.sweep_interval.to_std(),
+    })
 }
 
 async fn warden(data: &Path, program: PathBuf, epoch: Epoch) -> Result<ProcessExecutor, Failure> {

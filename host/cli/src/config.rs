@@ -30,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) stop: Stop,
     pub(crate) environment_allow: Vec<String>,
+    pub(crate) container: Container,
     pub(crate) log: Log,
     pub(crate) plugins: Vec<PluginSource>,
 }
@@ -37,6 +38,7 @@ pub(crate) struct Config {
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Limits {
     pub(crate) process_slots: usize,
+    pub(crate) container_slots: usize,
     pub(crate) wasm_slots: usize,
     pub(crate) log_bytes_per_attempt: u64,
     pub(crate) log_bytes_per_run: u64,
@@ -55,6 +57,21 @@ pub(crate) enum StopMode {
 pub(crate) struct Stop {
     pub(crate) mode: StopMode,
     pub(crate) timeout: Duration,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Container {
+    pub(crate) sockets: Vec<PathBuf>,
+    /// Docker's own `config.json`.
+    pub(crate) credentials: PathBuf,
+    pub(crate) host_network: bool,
+    /// None: as many as the machine lets it.
+    pub(crate) pids: Option<u32>,
+    pub(crate) log_bytes: u64,
+    pub(crate) answer_timeout: Duration,
+    pub(crate) pull_timeout: Duration,
+    pub(crate) away_timeout: Duration,
+    pub(crate) sweep_interval: Duration,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -165,6 +182,7 @@ fn read(reader: &mut Reader, environment: &Environment, folder: Option<&Path>) -
         hosts: reader.names("listen.hosts"),
         limits: Limits {
             process_slots: or(reader.count("limits.process_slots", 100_000), processors * 16),
+            container_slots: or(reader.count("limits.container_slots", 100_000), processors * 4),
             wasm_slots: or(reader.count("limits.wasm_slots", 100_000), processors * 2),
             log_bytes_per_attempt: reader.size("limits.log_bytes_per_attempt"),
             log_bytes_per_run: reader.size("limits.log_bytes_per_run"),
@@ -176,11 +194,29 @@ fn read(reader: &mut Reader, environment: &Environment, folder: Option<&Path>) -
             timeout: reader.span("stop.timeout"),
         },
         environment_allow: reader.variables("environment.allow"),
+        container: container(reader, environment),
         log: Log {
             level: reader.level("log.level"),
             format: reader.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
         },
         plugins: reader.plugins(folder),
+    }
+}
+
+fn container(reader: &mut Reader, environment: &Environment) -> Container {
+    Container {
+        sockets: match reader.text("container.socket") {
+            socket if socket == "auto" => environment.engine_sockets(),
+            socket => vec![socket.trim_start_matches("unix://").into()],
+        },
+        credentials: environment.docker_config(),
+        host_network: reader.switch("container.host_network"),
+        pids: u32::try_from(reader.count("container.pids", 4_194_304)).ok().filter(|pids| *pids > 0),
+        log_bytes: reader.size("container.log_bytes"),
+        answer_timeout: reader.span("container.answer_timeout"),
+        pull_timeout: reader.span("container.pull_timeout"),
+        away_timeout: reader.span("container.away_timeout"),
+        sweep_interval: reader.span("container.sweep_interval").max(Duration::from_secs(1)),
     }
 }
 

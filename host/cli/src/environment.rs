@@ -45,6 +45,22 @@ impl Environment {
         self.folder("XDG_CACHE_HOME", ".cache")
     }
 
+    /// Where a container engine may listen, in the order in which they are tried.
+    pub(crate) fn engine_sockets(&self) -> Vec<PathBuf> {
+        if let Some(named) = self.get("DOCKER_HOST") {
+            return vec![named.trim_start_matches("unix://").into()];
+        }
+        let own = self.get("XDG_RUNTIME_DIR").map(|folder| Path::new(folder).join("podman/podman.sock"));
+        let usual = ["/var/run/docker.sock", "/run/podman/podman.sock"].map(PathBuf::from);
+        usual.into_iter().chain(own).collect()
+    }
+
+    /// `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`.
+    pub(crate) fn docker_config(&self) -> PathBuf {
+        let home = || Path::new(self.get("HOME").unwrap_or("/")).join(".docker");
+        self.get("DOCKER_CONFIG").map_or_else(home, PathBuf::from).join("config.json")
+    }
+
     #[cfg(test)]
     pub(crate) fn with(variables: &[(&str, &str)]) -> Self {
         Self { variables: variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect() }

@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 /// Output chunks that may wait for the log of one attempt; then its pipe fills, and the task waits.
@@ -51,6 +52,7 @@ pub(crate) struct Attempts {
     pub(crate) host_env: Vec<(String, String)>,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) log_bytes: AtomicU64,
+    forgetting: TaskTracker,
     live: Mutex<HashMap<AttemptId, mpsc::UnboundedSender<Order>>>,
 }
 
@@ -69,8 +71,8 @@ pub(crate) struct Parts {
 impl Attempts {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { store, executors, inbox, hub, clock, folders, host_env, runtime } = parts;
-        let (log_bytes, live) = (AtomicU64::new(0), Mutex::default());
-        Self { store, executors, inbox, hub, clock, folders, host_env, runtime, log_bytes, live }
+        let (log_bytes, forgetting, live) = (AtomicU64::new(0), TaskTracker::new(), Mutex::default());
+        Self { store, executors, inbox, hub, clock, folders, host_env, runtime, log_bytes, forgetting, live }
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<AttemptId, mpsc::UnboundedSender<Order>>> {
@@ -106,6 +108,24 @@ impl Attempts {
     fn order(&self, id: AttemptId, order: Order) {
         if let Some(orders) = self.live().get(&id) {
             let _ = orders.send(order);
+        }
+    }
+
+    /// Its end is committed, so the executor need not keep it for the next host.
+    pub(crate) fn forget(self: &Arc<Self>, executor: ExecutorKind, id: AttemptId) {
+        // Not worth a task of its own where there is nothing to forget.
+        if self.executors.dies_with_host(executor).is_none() {
+            let attempts = self.clone();
+            let forget = async move { attempts.executors.forget(executor, id).await };
+            self.forgetting.spawn_on(forget, &self.runtime);
+        }
+    }
+
+    /// Waits until nothing is left of attempts whose end is committed, but for no longer than this.
+    pub(crate) async fn forgotten(&self, limit: std::time::Duration) {
+        self.forgetting.close();
+        if tokio::time::timeout(limit, self.forgetting.wait()).await.is_err() {
+            warn!("not all that ended attempts have left could be removed within {limit:?}; the next start does it");
         }
     }
 
@@ -267,6 +287,7 @@ impl Attempt {
                         self.keep(stream, &bytes, at);
                     }
                     Some(Report::Gap { reason }) => self.keep(LogStream::Host, format!("{reason}\n").as_bytes(), None),
+                    Some(Report::Note { text }) => self.keep(LogStream::Host, format!("{text}\n").as_bytes(), None),
                     Some(Report::Exit(exit)) => return exit,
                     None => return Exit::Lost { reason: "its executor went away".into() },
                 },

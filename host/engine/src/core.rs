@@ -7,14 +7,15 @@
 use crate::command::Answer;
 use crate::definitions::Definitions;
 use crate::error::Error;
+use crate::executors::ExecutorKind;
 use crate::fires::Fires;
 use crate::record;
 use crate::run_facts::RunFacts;
-use crate::slots::Slots;
+use crate::slots::{AllSlots, SlotSizes, Slots};
 use crate::timers::Timers;
 use hostler_model::{
     Action, Actor, Applied, AttemptId, CancelReason, Epoch, Event, Outcome, Refusal, Run, RunKey, RunStatus, TaskIndex,
-    TaskKind, Timestamp,
+    Timestamp,
 };
 use hostler_store::{RunRow, WriteTx};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -34,18 +35,26 @@ pub(crate) struct Resident {
 
 /// What to do once the batch is committed.
 pub(crate) enum After {
-    Start { facts: Arc<RunFacts>, id: AttemptId },
-    Stop { id: AttemptId, grace: hostler_model::Duration },
-    Kill { id: AttemptId },
-    RunOver { run: RunKey },
+    Start {
+        facts: Arc<RunFacts>,
+        id: AttemptId,
+    },
+    Stop {
+        id: AttemptId,
+        grace: hostler_model::Duration,
+    },
+    Kill {
+        id: AttemptId,
+    },
+    /// Its end is committed.
+    Forget {
+        id: AttemptId,
+        executor: ExecutorKind,
+    },
+    RunOver {
+        run: RunKey,
+    },
     CallTrigger(Box<crate::triggers::Call>),
-}
-
-/// Slots per executor.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SlotSizes {
-    pub process: usize,
-    pub wasm: usize,
 }
 
 pub(crate) struct Core {
@@ -54,8 +63,7 @@ pub(crate) struct Core {
     pub(crate) fires: Fires,
     pub(crate) runs: HashMap<RunKey, Resident>,
     pub(crate) timers: Timers,
-    process_slots: Slots,
-    wasm_slots: Slots,
+    slots: AllSlots,
     /// Runs whose last event left work over.
     unfinished: VecDeque<RunKey>,
     /// The batch's own: what follows its commit, whom to answer, which runs it touched, how many rows it changed.
@@ -94,8 +102,7 @@ impl Core {
             fires: Fires::default(),
             runs: HashMap::new(),
             timers: Timers::default(),
-            process_slots: Slots::new(sizes.process),
-            wasm_slots: Slots::new(sizes.wasm),
+            slots: AllSlots::new(sizes),
             unfinished: VecDeque::new(),
             after: Vec::new(),
             answers: Vec::new(),
@@ -208,8 +215,7 @@ impl Core {
         {
             self.list(next);
         }
-        self.process_slots.forget(key);
-        self.wasm_slots.forget(key);
+        self.slots.forget(key);
         self.after.push(After::RunOver { run: key });
     }
 
@@ -222,12 +228,12 @@ impl Core {
         self.runs.get(&run).map_or(self.epoch, |resident| resident.facts.epoch_of(task, attempt, self.epoch))
     }
 
+    pub(crate) fn executor_of(&self, key: RunKey, task: TaskIndex) -> Option<ExecutorKind> {
+        ExecutorKind::of(&self.runs.get(&key)?.run.pipeline().task(task).kind)
+    }
+
     fn slots_of(&mut self, key: RunKey, task: TaskIndex) -> &mut Slots {
-        let kind = self.runs.get(&key).map(|resident| &resident.run.pipeline().task(task).kind);
-        match kind {
-            Some(TaskKind::Wasm(_)) => &mut self.wasm_slots,
-            Some(TaskKind::Process(_) | TaskKind::None) | None => &mut self.process_slots,
-        }
+        self.slots.of(self.executor_of(key, task).unwrap_or(ExecutorKind::Process))
     }
 
     /// The attempt is gone, its slot is free.
@@ -238,7 +244,7 @@ impl Core {
     /// Starts what waits for a slot, while there are slots.
     pub(crate) fn admit(&mut self, tx: &mut WriteTx<'_>, changes_max: usize) {
         while self.admitting && self.changes < changes_max {
-            let Some((run, task)) = self.process_slots.next().or_else(|| self.wasm_slots.next()) else { return };
+            let Some((run, task)) = self.slots.next() else { return };
             // Refused when the task was cancelled while it waited.
             if let Err(EventError::Store(error)) = self.event(tx, run, Event::Admit { task }, &Actor::host()) {
                 warn!(run.key = run.0, "a task of run {} could not be started yet: {error}", run.0);
@@ -271,7 +277,7 @@ impl Core {
 
     /// There is a slot, and somebody waits for it.
     pub(crate) fn can_admit(&self) -> bool {
-        self.admitting && (self.process_slots.is_wanted() || self.wasm_slots.is_wanted())
+        self.admitting && self.slots.is_wanted()
     }
 
     pub(crate) fn has_unfinished(&self) -> bool {
@@ -333,8 +339,7 @@ impl Core {
 
     fn reload(&mut self, tx: &mut WriteTx<'_>, key: RunKey) -> Result<(), hostler_store::Error> {
         self.runs.remove(&key);
-        self.process_slots.forget(key);
-        self.wasm_slots.forget(key);
+        self.slots.forget(key);
         let Some(row) = tx.run(key)? else { return Ok(()) };
         if row.status.is_terminal() {
             return Ok(());
@@ -396,10 +401,10 @@ impl Core {
     }
 
     pub(crate) fn active_attempts(&self) -> usize {
-        self.process_slots.held() + self.wasm_slots.held()
+        self.slots.held()
     }
 
     pub(crate) fn waiting_tasks(&self) -> usize {
-        self.process_slots.waiting() + self.wasm_slots.waiting()
+        self.slots.waiting()
     }
 }

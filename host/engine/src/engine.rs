@@ -6,7 +6,7 @@
 
 use crate::attempt::{Attempts, Parts};
 use crate::clock::Clock;
-use crate::core::{Core, SlotSizes};
+use crate::core::Core;
 use crate::definitions::Definitions;
 use crate::dispatcher::{Counters, Dispatcher, Stop};
 use crate::executors::Executors;
@@ -15,6 +15,7 @@ use crate::handle::Handle;
 use crate::inbox::Inbox;
 use crate::log_hub::LogHub;
 use crate::recovery;
+use crate::slots::SlotSizes;
 use crate::triggers::Triggers;
 use hostler_plugin::Plugins;
 use hostler_store::Opened;
@@ -27,6 +28,9 @@ use tracing::{info, warn};
 
 /// Requests that may wait for the dispatcher; one more is refused with `Busy`.
 const COMMANDS_MAX: usize = 10_000;
+
+/// How long a stop waits for what ended attempts have left, such as containers.
+const FORGET_MAX: Duration = Duration::from_secs(10);
 
 /// What an engine is made of.
 pub struct Config {
@@ -163,6 +167,7 @@ impl Engine {
                 joined.await
             }
         };
+        self.handle.parts.attempts.forgotten(FORGET_MAX).await;
         self.executors.process.close().await;
         match result {
             Ok(Ok(result)) => result,

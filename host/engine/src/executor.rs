@@ -2,8 +2,9 @@
 //!
 //! Invariants: an executor refuses an epoch lower than the highest it has seen; for one attempt it sends any number of
 //! `Started` and `Output` reports and then exactly one `Exit`, after which nothing follows and nothing of the attempt
-//! is left. Must not know: runs, tasks' dependencies, rows, what an exit means.
+//! runs. Must not know: runs, tasks' dependencies, rows, what an exit means.
 
+pub mod container;
 mod link;
 pub mod process;
 pub mod wasm;
@@ -31,11 +32,22 @@ pub struct Start {
 #[derive(Clone, PartialEq, Debug)]
 pub enum What {
     /// A command and its arguments. Without a `/` in it the command is looked up in the `PATH` of `env`.
-    Process { argv: Vec<String> },
+    Process {
+        argv: Vec<String>,
+    },
     /// Script text, run as `SHELL FILE` with the text in a file that only this attempt can read.
-    Script { shell: PathBuf, text: String },
+    Script {
+        shell: PathBuf,
+        text: String,
+    },
+    Container(Box<container::ContainerStart>),
     /// A `wasi:cli/command` component.
-    Wasm { component: PathBuf, args: Vec<String>, stdin: Vec<u8>, memory_max: Option<u64> },
+    Wasm {
+        component: PathBuf,
+        args: Vec<String>,
+        stdin: Vec<u8>,
+        memory_max: Option<u64>,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -62,6 +74,10 @@ pub enum Report {
     /// A place where output may be missing, and why; stands in the log as a line of the host's.
     Gap {
         reason: String,
+    },
+    /// What people should know before it starts or while it runs; stands in the log as a line of the host's.
+    Note {
+        text: String,
     },
     Exit(Exit),
 }
@@ -90,6 +106,10 @@ pub trait Executor: Send + Sync + 'static {
     /// Goes on with an attempt of an earlier epoch that the rows call active: reports as for `start`, its output from
     /// behind what is `kept` of it. One that is gone without a trace ends as `Lost`.
     fn adopt(&self, id: AttemptId, kept: LogKept, reports: Reports) -> impl Future<Output = ()> + Send;
+
+    /// Its end is committed: what was kept so that the next host can find the end again may go. Unknown attempts are no
+    /// error; not called where attempts die with the host.
+    fn forget(&self, id: AttemptId) -> impl Future<Output = ()> + Send;
 
     /// Called once at boot, after `adopt`: ends whatever else of this host's is left, and nothing of anybody else's.
     fn sweep(&self, adopted: HashSet<AttemptId>) -> impl Future<Output = ()> + Send;

@@ -1,9 +1,10 @@
 //! The executors of this host, picked by what is to be started.
 
+use crate::executor::container::ContainerExecutor;
 use crate::executor::process::ProcessExecutor;
 use crate::executor::wasm::WasmExecutor;
 use crate::executor::{Executor, Reports, Start, What};
-use hostler_model::{AttemptId, Duration, TaskKind};
+use hostler_model::{AttemptId, Duration, Pipeline, Problem, TaskKind};
 use hostler_store::LogKept;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Executors {
     pub process: Arc<ProcessExecutor>,
+    pub container: ContainerExecutor,
     pub wasm: WasmExecutor,
 }
 
@@ -19,14 +21,18 @@ pub struct Executors {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum ExecutorKind {
     Process,
+    Container,
     Wasm,
 }
 
 impl ExecutorKind {
+    pub(crate) const ALL: [Self; 3] = [Self::Process, Self::Container, Self::Wasm];
+
     /// None: the task runs nothing.
     pub(crate) fn of(kind: &TaskKind) -> Option<Self> {
         match kind {
             TaskKind::Process(_) => Some(Self::Process),
+            TaskKind::Container(_) => Some(Self::Container),
             TaskKind::Wasm(_) => Some(Self::Wasm),
             TaskKind::None => None,
         }
@@ -35,57 +41,82 @@ impl ExecutorKind {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Process => "process",
+            Self::Container => "container",
             Self::Wasm => "wasm",
         }
     }
 }
 
+/// The same call on the executor of a kind; each has a type of its own.
+macro_rules! on {
+    ($executors:expr, $kind:expr, $executor:ident => $call:expr) => {
+        match $kind {
+            ExecutorKind::Process => {
+                let $executor = &*$executors.process;
+                $call
+            }
+            ExecutorKind::Container => {
+                let $executor = &$executors.container;
+                $call
+            }
+            ExecutorKind::Wasm => {
+                let $executor = &$executors.wasm;
+                $call
+            }
+        }
+    };
+}
+
 impl Executors {
     pub(crate) async fn start(&self, start: Start, reports: Reports) {
-        match start.what {
-            What::Process { .. } | What::Script { .. } => self.process.start(start, reports).await,
-            What::Wasm { .. } => self.wasm.start(start, reports).await,
-        }
+        let kind = match start.what {
+            What::Process { .. } | What::Script { .. } => ExecutorKind::Process,
+            What::Container(_) => ExecutorKind::Container,
+            What::Wasm { .. } => ExecutorKind::Wasm,
+        };
+        on!(self, kind, executor => executor.start(start, reports).await);
     }
 
     pub(crate) async fn stop(&self, kind: ExecutorKind, id: AttemptId, grace: Duration) {
-        match kind {
-            ExecutorKind::Process => self.process.stop(id, grace).await,
-            ExecutorKind::Wasm => self.wasm.stop(id, grace).await,
-        }
+        on!(self, kind, executor => executor.stop(id, grace).await);
     }
 
     pub(crate) async fn kill(&self, kind: ExecutorKind, id: AttemptId) {
-        match kind {
-            ExecutorKind::Process => self.process.kill(id).await,
-            ExecutorKind::Wasm => self.wasm.kill(id).await,
-        }
+        on!(self, kind, executor => executor.kill(id).await);
     }
 
     pub(crate) fn dies_with_host(&self, kind: ExecutorKind) -> Option<&'static str> {
-        match kind {
-            ExecutorKind::Process => self.process.dies_with_host(),
-            ExecutorKind::Wasm => self.wasm.dies_with_host(),
-        }
+        on!(self, kind, executor => executor.dies_with_host())
     }
 
     pub(crate) async fn adopt(&self, kind: ExecutorKind, id: AttemptId, kept: LogKept, reports: Reports) {
-        match kind {
-            ExecutorKind::Process => self.process.adopt(id, kept, reports).await,
-            ExecutorKind::Wasm => self.wasm.adopt(id, kept, reports).await,
-        }
+        on!(self, kind, executor => executor.adopt(id, kept, reports).await);
+    }
+
+    pub(crate) async fn forget(&self, kind: ExecutorKind, id: AttemptId) {
+        on!(self, kind, executor => executor.forget(id).await);
     }
 
     /// Ends what is left of earlier epochs but for what was adopted.
     pub(crate) async fn sweep(&self, adopted: &[(ExecutorKind, AttemptId)]) {
-        let of = |wanted: ExecutorKind| -> HashSet<AttemptId> {
-            adopted.iter().filter(|(kind, _)| *kind == wanted).map(|(_, id)| *id).collect()
+        for kind in ExecutorKind::ALL {
+            let of_kind = adopted.iter().filter(|(one, _)| *one == kind);
+            let ids: HashSet<AttemptId> = of_kind.map(|(_, id)| *id).collect();
+            if self.dies_with_host(kind).is_none() {
+                on!(self, kind, executor => executor.sweep(ids).await);
+            }
+        }
+    }
+
+    /// What this host refuses to run, whenever it is started.
+    pub(crate) fn problems(&self, pipeline: &Pipeline) -> Vec<Problem> {
+        let refusal = |task: &hostler_model::Task| match &task.kind {
+            TaskKind::Container(container) => {
+                let message = self.container.refusal(container)?;
+                Some(Problem::new(format!("/tasks/{}/container/network", task.name), message))
+            }
+            TaskKind::Process(_) | TaskKind::Wasm(_) | TaskKind::None => None,
         };
-        if self.process.dies_with_host().is_none() {
-            self.process.sweep(of(ExecutorKind::Process)).await;
-        }
-        if self.wasm.dies_with_host().is_none() {
-            self.wasm.sweep(of(ExecutorKind::Wasm)).await;
-        }
+        pipeline.tasks.iter().filter_map(refusal).collect()
     }
 }

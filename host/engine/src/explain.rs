@@ -5,10 +5,11 @@
 //! and the commands are as they are typed.
 
 use crate::error::Error;
+use crate::executors::ExecutorKind;
 use crate::handle::{Explanation, Handle};
 use hostler_model::{
     CancelReason, Cause, Condition, Duration, Exit, Join, Pipeline, RunId, RunStatus, Slug, SubscriptionId, TaskIndex,
-    TaskKind, TaskStatus, Timestamp,
+    TaskStatus, Timestamp,
 };
 use hostler_store::{
     FireDecision, FireStatus, Origin, Page, ReadTx, RunRow, SubscriptionStatus, TaskDetail, TaskFilter,
@@ -281,16 +282,15 @@ fn pending_because(seen: &Seen, task: TaskIndex) -> String {
     }
     let open: Vec<_> =
         spec.depends_on.iter().map(|edge| edge.task).filter(|task| !seen.status(*task).is_terminal()).collect();
-    let kind = match spec.kind {
-        TaskKind::Process(_) => "process",
-        TaskKind::Wasm(_) => "wasm",
-        TaskKind::None => "",
-    };
-    match (open.is_empty(), spec.join) {
-        (true, _) if kind.is_empty() => "its turn comes with the next commit".into(),
-        (true, _) => format!("it is ready and waits for one of the {kind} slots of this host (`limits` in the config)"),
-        (false, Join::All) => format!("it waits for {}", seen.names(&open)),
-        (false, Join::Any) => format!("it waits for one of {}", seen.names(&open)),
+    let executor = ExecutorKind::of(&spec.kind);
+    match (open.is_empty(), executor, spec.join) {
+        (true, None, _) => "its turn comes with the next commit".into(),
+        (true, Some(executor), _) => {
+            let kind = executor.as_str();
+            format!("it is ready and waits for one of the {kind} slots of this host (`limits` in the config)")
+        }
+        (false, _, Join::All) => format!("it waits for {}", seen.names(&open)),
+        (false, _, Join::Any) => format!("it waits for one of {}", seen.names(&open)),
     }
 }
 

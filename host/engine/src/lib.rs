@@ -34,7 +34,6 @@ mod triggers;
 pub mod warden;
 
 pub use clock::{Clock, Manual};
-pub use core::SlotSizes;
 pub use engine::{Config, Engine, StartError, StopMode};
 pub use error::Error;
 pub use executors::Executors;
@@ -42,3 +41,4 @@ pub use handle::{
     Explanation, Handle, Load, Register, Registered, RetryVersion, RunStarted, StartRun, Subscribe, Upcoming,
 };
 pub use hostler_model::schedule::Policy;
+pub use slots::SlotSizes;

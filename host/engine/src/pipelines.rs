@@ -28,6 +28,10 @@ pub(crate) async fn register(handle: &Handle, register: Register) -> Result<Regi
     let checked = tokio::task::spawn_blocking(move || check(&document)).await;
     let checked = checked.map_err(|_| Error::Internal { message: "a document could not be checked".into() })?;
     let checked = checked.map_err(|problems| Error::Invalid { what: "pipeline document", problems })?;
+    let problems = handle.parts.attempts.executors.problems(&checked.pipeline);
+    if !problems.is_empty() {
+        return Err(Error::Invalid { what: "pipeline document", problems: Problems(problems) });
+    }
     let definitions = handle.parts.definitions.clone();
     handle
         .change(move |core, tx| {

@@ -1,5 +1,6 @@
 //! What an attempt is started with: every reference replaced by its value, the whole environment, and nothing else.
 
+use crate::executor::container::{self, ContainerStart};
 use crate::executor::{Start, What};
 use crate::folders::AttemptFolder;
 use crate::run_facts::RunFacts;
@@ -38,6 +39,8 @@ pub(crate) async fn start(
     };
     let what = what(task, &facts).map_err(|error| error.to_string())?;
     let said = said(run, id, task, folder, &what);
+    // The image has an environment of its own, in which the host's PATH and HOME would be wrong.
+    let host_env = if matches!(what, What::Container(_)) { &[] } else { host_env };
     let env = facts.environment(host_env, &said).map_err(|error| error.to_string())?;
     Ok(Start { id, what, env, workspace: folder.workspace.clone(), outputs: folder.out.clone() })
 }
@@ -46,6 +49,11 @@ fn what(task: &Task, facts: &Facts<'_>) -> Result<What, hostler_model::resolve::
     Ok(match &task.kind {
         TaskKind::Process(Process::Argv(argv)) => What::Process { argv: resolve_arguments(argv, facts)? },
         TaskKind::Process(Process::Script { shell, text }) => What::Script { shell: shell.clone(), text: text.clone() },
+        TaskKind::Container(spec) => What::Container(Box::new(ContainerStart {
+            spec: (**spec).clone(),
+            command: resolve_arguments(&spec.command, facts)?,
+            pipeline: facts.pipeline.id.clone(),
+        })),
         TaskKind::Wasm(wasm) => What::Wasm {
             component: wasm.component.clone(),
             args: resolve_arguments(&wasm.args, facts)?,
@@ -57,9 +65,10 @@ fn what(task: &Task, facts: &Facts<'_>) -> Result<What, hostler_model::resolve::
     })
 }
 
-/// What the host says to the task. A guest sees its folders under names of its own.
+/// What the host says to the task. A guest and a container see their folders under names of their own.
 fn said(run: &RunFacts, id: AttemptId, task: &Task, folder: &AttemptFolder, what: &What) -> Vec<(String, String)> {
     let (workspace, out) = match what {
+        What::Container(_) => (container::WORKSPACE.to_owned(), container::OUTPUTS.to_owned()),
         What::Wasm { .. } => ("/workspace".to_owned(), "/outputs".to_owned()),
         What::Process { .. } | What::Script { .. } => {
             (folder.workspace.display().to_string(), folder.out.display().to_string())
@@ -123,6 +132,7 @@ fn needed(run: &RunFacts, task: &Task) -> BTreeSet<TaskIndex> {
     }
     match &task.kind {
         TaskKind::Process(Process::Argv(argv)) => references.extend(argv.iter().filter_map(of_argument)),
+        TaskKind::Container(container) => references.extend(container.command.iter().filter_map(of_argument)),
         TaskKind::Wasm(wasm) => {
             references.extend(wasm.args.iter().filter_map(of_argument));
             references.extend(wasm.stdin.iter().flat_map(of_text));

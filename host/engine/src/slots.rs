@@ -3,8 +3,57 @@
 //! Invariants: never more attempts than slots; a run that wants 100,000 slots delays a run that wants one by one turn
 //! only; within a run the order of wanting is kept. Must not know: rows, executors.
 
+use crate::executors::ExecutorKind;
 use hostler_model::{RunKey, TaskIndex};
 use std::collections::{HashMap, HashSet, VecDeque};
+
+/// How many attempts of each kind go on at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SlotSizes {
+    pub process: usize,
+    pub container: usize,
+    pub wasm: usize,
+}
+
+/// The slots of all executors.
+pub(crate) struct AllSlots([Slots; ExecutorKind::ALL.len()]);
+
+impl AllSlots {
+    pub(crate) fn new(sizes: SlotSizes) -> Self {
+        Self(ExecutorKind::ALL.map(|kind| {
+            Slots::new(match kind {
+                ExecutorKind::Process => sizes.process,
+                ExecutorKind::Container => sizes.container,
+                ExecutorKind::Wasm => sizes.wasm,
+            })
+        }))
+    }
+
+    pub(crate) fn of(&mut self, kind: ExecutorKind) -> &mut Slots {
+        &mut self.0[kind as usize]
+    }
+
+    /// The next one to start with any executor.
+    pub(crate) fn next(&mut self) -> Option<(RunKey, TaskIndex)> {
+        self.0.iter_mut().find_map(Slots::next)
+    }
+
+    pub(crate) fn forget(&mut self, run: RunKey) {
+        self.0.iter_mut().for_each(|slots| slots.forget(run));
+    }
+
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.0.iter().any(Slots::is_wanted)
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.0.iter().map(Slots::held).sum()
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.iter().map(Slots::waiting).sum()
+    }
+}
 
 /// The slots of one executor.
 pub(crate) struct Slots {

@@ -112,9 +112,8 @@ fn is_registry(text: &str) -> bool {
 fn is_component(text: &str) -> bool {
     let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let ends_well = text.starts_with(is_word) && text.ends_with(is_word);
-    let between = |separator: &str| {
-        matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-')
-    };
+    let between =
+        |separator: &str| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-');
     ends_well && text.split(is_word).all(between)
 }
 

@@ -8,7 +8,7 @@ use rusqlite::params;
 #[derive(Clone, Copy, Debug)]
 pub struct NewAttempt<'a> {
     pub id: AttemptId,
-    /// Which kind of executor: `process`, `wasm`.
+    /// Which kind of executor: `process`, `container`, `wasm`.
     pub executor: &'a str,
     /// Which one of that kind holds it.
     pub instance: &'a str,

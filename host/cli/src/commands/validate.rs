@@ -55,7 +55,7 @@ fn missing_components(pipeline: &Pipeline) -> Vec<String> {
         TaskKind::Wasm(wasm) if !wasm.component.exists() => {
             Some(format!("task `{}`: component `{}` is not there", task.name, wasm.component.display()))
         }
-        TaskKind::Wasm(_) | TaskKind::Process(_) | TaskKind::None => None,
+        TaskKind::Wasm(_) | TaskKind::Process(_) | TaskKind::Container(_) | TaskKind::None => None,
     });
     missing.collect()
 }

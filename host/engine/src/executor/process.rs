@@ -170,6 +170,8 @@ impl Executor for ProcessExecutor {
         let _ = reports.send(Report::Exit(Exit::Lost { reason })).await;
     }
 
+    async fn forget(&self, _id: AttemptId) {}
+
     async fn sweep(&self, _adopted: HashSet<AttemptId>) {}
 }
 
@@ -199,6 +201,7 @@ impl Shared {
         let program = match start.what {
             What::Process { argv } => Program::Argv(argv),
             What::Script { shell, text } => Program::Script { shell, text },
+            What::Container(_) => return Err(lasting("a container cannot be run as a process".into())),
             What::Wasm { .. } => return Err(lasting("a component cannot be run as a process".into())),
         };
         let order = StartOrder { id, program, env: start.env, workspace: start.workspace };

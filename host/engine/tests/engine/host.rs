@@ -1,5 +1,6 @@
 //! A host for one test, and the words to ask it things. Waiting is always for a condition, with a limit.
 
+use hostler_engine::executor::container::{ContainerConfig, ContainerExecutor};
 use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::wasm::WasmExecutor;
 use hostler_engine::warden::Containment;
@@ -49,10 +50,13 @@ impl Host {
             containment: Containment::default(),
         };
         let process = ProcessExecutor::start_warden(warden).await.expect("the warden starts");
-        let executors =
-            Executors { process: Arc::new(process), wasm: WasmExecutor::new(runtime.commands(), clock.clone()) };
+        let executors = Executors {
+            process: Arc::new(process),
+            container: ContainerExecutor::new(ContainerConfig::without_engine(opened.epoch), clock.clone()),
+            wasm: WasmExecutor::new(runtime.commands(), clock.clone()),
+        };
         let host_env = vec![("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())];
-        let slots = SlotSizes { process: 16, wasm: 2 };
+        let slots = SlotSizes { process: 16, container: 2, wasm: 2 };
         let engine = Engine::start(Config { opened, plugins, executors, clock, slots, host_env }).await;
         Self { engine: engine.expect("the engine starts"), clock: manual, _runtime: runtime }
     }

@@ -1,4 +1,9 @@
 //! What every executor must do, and what only one of them can: the conformance suite and the cases of each kind.
 
 mod conformance;
+mod container;
 mod process;
+mod proxy;
+
+#[path = "../support/containers.rs"]
+mod containers;

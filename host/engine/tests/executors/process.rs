@@ -71,6 +71,7 @@ fn samples() -> Samples {
         write_outputs: script("echo '{\"rows\": 3}' > \"$HOSTLER_OUTPUT\""),
         missing: argv(["no-such-command", "x"]),
         missing_name: "no-such-command",
+        side_by_side: 200,
         signals: Some(SignalSamples {
             obey: script("trap 'echo asked; exit 3' TERM; echo ready; while :; do sleep 0.02; done"),
             ignore: script("trap '' TERM; echo ready; while :; do sleep 1000; done"),
@@ -80,7 +81,7 @@ fn samples() -> Samples {
 }
 
 /// How many living processes have this value in the variable `TOKEN`, or in their arguments.
-fn leftovers(token: &str) -> usize {
+pub(crate) fn leftovers(token: &str) -> usize {
     let entries = std::fs::read_dir("/proc").expect("/proc is mounted").flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let has_it = |pid: &u32| {
@@ -94,7 +95,7 @@ fn leftovers(token: &str) -> usize {
     pids.filter(|pid| *pid != std::process::id()).filter(has_it).count()
 }
 
-async fn until(what: &str, limit: std::time::Duration, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, limit: std::time::Duration, mut holds: impl FnMut() -> bool) {
     let since = Instant::now();
     while !holds() {
         assert!(since.elapsed() < limit, "not within {limit:?}: {what}");

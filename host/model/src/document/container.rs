@@ -194,7 +194,8 @@ impl<'a> Decoder<'a> {
             let here = &Path::Key(path, &member.key);
             let name = Slug::parse(&member.key).map_err(|why| self.findings.add(member.at, here, why.to_string()));
             let Some(inside) = self.inner_path(&member.node, here) else { continue };
-            let inside = format!("/{}", inside.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/"));
+            let inside =
+                format!("/{}", inside.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/"));
             let is_taken = |taken: &str| inside == taken || inside.starts_with(&format!("{taken}/"));
             if inside == "/" || OURS.iter().any(|ours| is_taken(ours)) {
                 let message = format!("a cache cannot lie at `{}`, which has a meaning already", shorten(&inside));

@@ -123,6 +123,7 @@ fn shapes(pipeline: &hostler_model::Pipeline) -> Vec<TaskShape> {
 pub(super) const fn kind_word(kind: &TaskKind) -> &'static str {
     match kind {
         TaskKind::Process(_) => "process",
+        TaskKind::Container(_) => "container",
         TaskKind::Wasm(_) => "wasm",
         TaskKind::None => "none",
     }

@@ -113,7 +113,7 @@ pub struct Validated {
 pub struct TaskShape {
     #[schema(value_type = String, example = "build")]
     pub name: Slug,
-    /// `process`, `wasm` or `none`.
+    /// `process`, `container`, `wasm` or `none`.
     pub kind: String,
     #[schema(value_type = Vec<String>)]
     pub depends_on: Vec<Slug>,

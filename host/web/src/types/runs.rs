@@ -241,7 +241,7 @@ pub struct Task {
     pub name: Slug,
     /// Its place in the document, from 0.
     pub index: u32,
-    /// `process`, `wasm` or `none`.
+    /// `process`, `container`, `wasm` or `none`.
     pub kind: String,
     pub status: TaskStatus,
     /// The current or last attempt; 0 before the first.

@@ -3,6 +3,7 @@
 
 use axum::Router;
 use axum::body::Body;
+use hostler_engine::executor::container::{ContainerConfig, ContainerExecutor};
 use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::wasm::WasmExecutor;
 use hostler_engine::warden::Containment;
@@ -68,9 +69,10 @@ impl House {
         let warden = WardenConfig { program, args: vec!["warden".into()], epoch: opened.epoch, scratch, containment };
         let process = ProcessExecutor::start_warden(warden).await.expect("the warden starts");
         let wasm = WasmExecutor::new(runtime.commands(), clock.clone());
-        let executors = Executors { process: Arc::new(process), wasm };
+        let container = ContainerExecutor::new(ContainerConfig::without_engine(opened.epoch), clock.clone());
+        let executors = Executors { process: Arc::new(process), container, wasm };
         let host_env = vec![("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())];
-        let slots = SlotSizes { process: 4, wasm: 1 };
+        let slots = SlotSizes { process: 4, container: 1, wasm: 1 };
         let engine = Engine::start(Config { opened, plugins, executors, clock, slots, host_env }).await;
         let engine = engine.expect("the engine starts");
         let web = Web::new(engine.handle().clone(), Options::default());
