@@ -7,6 +7,7 @@
 use crate::command::Answer;
 use crate::definitions::Definitions;
 use crate::error::Error;
+use crate::executors::ExecutorKind;
 use crate::fires::Fires;
 use crate::record;
 use crate::run_facts::RunFacts;
@@ -34,10 +35,26 @@ pub(crate) struct Resident {
 
 /// What to do once the batch is committed.
 pub(crate) enum After {
-    Start { facts: Arc<RunFacts>, id: AttemptId },
-    Stop { id: AttemptId, grace: hostler_model::Duration },
-    Kill { id: AttemptId },
-    RunOver { run: RunKey },
+    Start {
+        facts: Arc<RunFacts>,
+        id: AttemptId,
+    },
+    Stop {
+        id: AttemptId,
+        grace: hostler_model::Duration,
+    },
+    Kill {
+        id: AttemptId,
+    },
+    /// The end of an attempt. `is_open`: its run goes on; else all of the run's folders go with it.
+    Settled {
+        kind: ExecutorKind,
+        id: AttemptId,
+        is_open: bool,
+    },
+    RunOver {
+        run: RunKey,
+    },
     CallTrigger(Box<crate::triggers::Call>),
 }
 
@@ -198,6 +215,19 @@ impl Core {
         self.slots_of(key, task).hold(key, task);
         if let Some(resident) = self.runs.get(&key) {
             self.after.push(After::Start { facts: resident.facts.clone(), id });
+        }
+    }
+
+    /// What carries out this task, if it does anything and its run is open.
+    pub(crate) fn executor(&self, run: RunKey, task: TaskIndex) -> Option<ExecutorKind> {
+        ExecutorKind::of(&self.runs.get(&run)?.run.pipeline().task(task).kind)
+    }
+
+    /// The end of an attempt was told.
+    pub(crate) fn settle(&mut self, kind: Option<ExecutorKind>, id: AttemptId) {
+        if let Some(kind) = kind {
+            let is_open = self.runs.contains_key(&id.run);
+            self.after.push(After::Settled { kind, id, is_open });
         }
     }
 

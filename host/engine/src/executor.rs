@@ -5,6 +5,7 @@
 //! is left. Must not know: runs, tasks' dependencies, rows, what an exit means.
 
 mod link;
+mod output;
 pub mod process;
 pub mod wasm;
 
@@ -66,7 +67,8 @@ pub enum Report {
     Exit(Exit),
 }
 
-/// Where the reports of one attempt go. Bounded: an executor that cannot send stops reading its task's output.
+/// Where the reports of one attempt go. Bounded: an executor that cannot send stops reading its task's output. Whoever
+/// receives has kept one report before it takes the next.
 pub type Reports = mpsc::Sender<Report>;
 
 /// One way to run attempts. All methods answer at once or within a bounded time; what happens to an attempt later comes
@@ -90,6 +92,10 @@ pub trait Executor: Send + Sync + 'static {
     /// Goes on with an attempt of an earlier epoch that the rows call active: reports as for `start`, its output from
     /// behind what is `kept` of it. One that is gone without a trace ends as `Lost`.
     fn adopt(&self, id: AttemptId, kept: LogKept, reports: Reports) -> impl Future<Output = ()> + Send;
+
+    /// The exit that was reported is durable, or nobody wants to hear it again: whatever was kept to report it once more
+    /// may go.
+    fn forget(&self, id: AttemptId);
 
     /// Called once at boot, after `adopt`: ends whatever else of this host's is left, and nothing of anybody else's.
     fn sweep(&self, adopted: HashSet<AttemptId>) -> impl Future<Output = ()> + Send;

@@ -76,6 +76,13 @@ impl Executors {
         }
     }
 
+    pub(crate) fn forget(&self, kind: ExecutorKind, id: AttemptId) {
+        match kind {
+            ExecutorKind::Process => self.process.forget(id),
+            ExecutorKind::Wasm => self.wasm.forget(id),
+        }
+    }
+
     /// Ends what is left of earlier epochs but for what was adopted.
     pub(crate) async fn sweep(&self, adopted: &[(ExecutorKind, AttemptId)]) {
         let of = |wanted: ExecutorKind| -> HashSet<AttemptId> {

@@ -107,6 +107,7 @@ async fn wind_down(ctx: &Context, config: &Config, app: App, signals: &mut Signa
     let word = match config.stop.mode {
         config::StopMode::Finish => "finishing what runs",
         config::StopMode::Cancel => "cancelling what runs",
+        config::StopMode::Detach => "leaving what runs to the next host",
     };
     ctx.printer.advise(&format!("stopping: {word}, for {} at most; once more to force", config.stop.timeout));
     tokio::select! {

@@ -154,5 +154,7 @@ impl Executor for WasmExecutor {
         let _ = reports.send(Report::Exit(Exit::Lost { reason })).await;
     }
 
+    fn forget(&self, _id: AttemptId) {}
+
     async fn sweep(&self, _adopted: HashSet<AttemptId>) {}
 }

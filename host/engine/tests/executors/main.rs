@@ -1,4 +1,5 @@
 //! What every executor must do, and what only one of them can: the conformance suite and the cases of each kind.
 
 mod conformance;
+mod keep;
 mod process;

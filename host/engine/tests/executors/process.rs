@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-const TESTBED: &str = env!("CARGO_BIN_EXE_executor-testbed");
+pub(crate) const TESTBED: &str = env!("CARGO_BIN_EXE_executor-testbed");
 
 /// Where the machine has no such control groups the warden falls back to marks, and the case runs twice the same way.
 const CONTAINMENTS: [Containment; 3] = [Containment::PidsGroup, Containment::UnifiedGroup, Containment::Marks];
@@ -47,11 +47,13 @@ async fn start_warden(scratch: &tempfile::TempDir, containment: Containment) -> 
         epoch: EPOCH,
         scratch: scratch.path().to_owned(),
         containment,
+        keep: Duration::ZERO,
+        meeting: scratch.path().join("none"),
     };
     ProcessExecutor::start_warden(config).await.expect("the warden starts")
 }
 
-fn script(text: &str) -> What {
+pub(crate) fn script(text: &str) -> What {
     What::Script { shell: "/bin/sh".into(), text: text.into() }
 }
 
@@ -80,7 +82,7 @@ fn samples() -> Samples {
 }
 
 /// How many living processes have this value in the variable `TOKEN`, or in their arguments.
-fn leftovers(token: &str) -> usize {
+pub(crate) fn leftovers(token: &str) -> usize {
     let entries = std::fs::read_dir("/proc").expect("/proc is mounted").flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let has_it = |pid: &u32| {
@@ -94,7 +96,7 @@ fn leftovers(token: &str) -> usize {
     pids.filter(|pid| *pid != std::process::id()).filter(has_it).count()
 }
 
-async fn until(what: &str, limit: std::time::Duration, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, limit: std::time::Duration, mut holds: impl FnMut() -> bool) {
     let since = Instant::now();
     while !holds() {
         assert!(since.elapsed() < limit, "not within {limit:?}: {what}");
@@ -103,7 +105,7 @@ async fn until(what: &str, limit: std::time::Duration, mut holds: impl FnMut() -
     }
 }
 
-fn is_alive(pid: i32) -> bool {
+pub(crate) fn is_alive(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
