@@ -42,7 +42,7 @@ impl App {
             tracing::error!("plugin not loaded: {}", chain(error));
         }
         let executors = Executors {
-            process: Arc::new(warden(&place.data, program, opened.epoch).await?),
+            process: Arc::new(warden(config, place, program, opened.epoch).await?),
             container: ContainerExecutor::new(container(config, &opened)?, clock.clone()),
             wasm: WasmExecutor::new(runtime.commands(), clock.clone()),
         };
@@ -77,6 +77,7 @@ impl App {
         let mode = match config.stop.mode {
             StopMode::Finish => hostler_engine::StopMode::Finish,
             StopMode::Cancel => hostler_engine::StopMode::Cancel,
+            StopMode::Detach => hostler_engine::StopMode::Detach,
         };
         self.engine.stop(mode, config.stop.timeout.to_std()).await.map_err(|error| Failure::of(error.kind(), &error))
     }
@@ -126,14 +127,21 @@ fn container(config: &Config, opened: &Opened) -> Result<ContainerConfig, Failur
     })
 }
 
-async fn warden(data: &Path, program: PathBuf, epoch: Epoch) -> Result<ProcessExecutor, Failure> {
-    let scratch = data.join("scripts");
+async fn warden(config: &Config, place: &Place, program: PathBuf, epoch: Epoch) -> Result<ProcessExecutor, Failure> {
+    let scratch = place.data.join("scripts");
     let made = std::fs::create_dir_all(&scratch).and_then(|()| private(&scratch));
     made.map_err(|error| {
         Failure::new(ExitCode::Unavailable, format!("`{}` cannot be made: {error}", scratch.display()))
     })?;
-    let containment = Containment::default();
-    let config = WardenConfig { program, args: vec!["warden".into()], epoch, scratch, containment };
+    let config = WardenConfig {
+        program,
+        args: vec!["warden".into()],
+        epoch,
+        scratch,
+        containment: Containment::default(),
+        keep: config.process.keep,
+        meeting: place.data.join("warden"),
+    };
     ProcessExecutor::start_warden(config).await.map_err(|error| {
         Failure::new(ExitCode::Unavailable, format!("the warden cannot be started: {}", chain(&error)))
     })

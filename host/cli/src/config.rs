@@ -28,6 +28,7 @@ pub(crate) struct Config {
     /// Names by which clients may call the host.
     pub(crate) hosts: Vec<String>,
     pub(crate) limits: Limits,
+    pub(crate) process: Process,
     pub(crate) stop: Stop,
     pub(crate) environment_allow: Vec<String>,
     pub(crate) container: Container,
@@ -47,10 +48,17 @@ pub(crate) struct Limits {
     pub(crate) component_bytes: u64,
 }
 
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Process {
+    /// How long processes may go on without a host.
+    pub(crate) keep: Duration,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum StopMode {
     Finish,
     Cancel,
+    Detach,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -112,7 +120,7 @@ pub(crate) struct ServeOptions {
     /// Write the log as text or as JSON lines
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
-    /// On SIGTERM or Ctrl-C, finish the open runs or cancel them
+    /// On SIGTERM or Ctrl-C, finish what runs, cancel the open runs, or detach from what runs
     #[arg(long, value_name = "MODE")]
     pub(crate) stop: Option<String>,
 }
@@ -189,8 +197,12 @@ fn read(reader: &mut Reader, environment: &Environment, folder: Option<&Path>) -
             database_bytes: Some(reader.size("limits.database_bytes")).filter(|bytes| *bytes > 0),
             component_bytes: reader.size("limits.component_bytes"),
         },
+        process: Process { keep: reader.span("process.keep") },
         stop: Stop {
-            mode: reader.choice("stop.mode", &[("finish", StopMode::Finish), ("cancel", StopMode::Cancel)]),
+            mode: reader.choice(
+                "stop.mode",
+                &[("finish", StopMode::Finish), ("cancel", StopMode::Cancel), ("detach", StopMode::Detach)],
+            ),
             timeout: reader.span("stop.timeout"),
         },
         environment_allow: reader.variables("environment.allow"),

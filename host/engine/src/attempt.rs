@@ -1,8 +1,9 @@
 //! The life of one attempt at the edge: make its folder, resolve its environment, start it, keep its output, and tell
 //! the dispatcher how it ended.
 //!
-//! Invariants: exactly one end is told for each attempt that was begun, also when this code fails; the log is synced
-//! before the end is told; nothing is left of the attempt's own folder. Must not know: states, retries, what an exit
+//! Invariants: exactly one end is told for each attempt that was begun, also when this code fails, unless it is left to
+//! the next host; the log is synced before the end is told; nothing is left of the attempt's own folder once its end is
+//! durable, and nothing of it is removed before. Must not know: states, retries, what an exit
 //! means.
 
 use crate::clock::Clock;
@@ -19,6 +20,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
@@ -54,6 +56,8 @@ pub(crate) struct Attempts {
     pub(crate) log_bytes: AtomicU64,
     forgetting: TaskTracker,
     live: Mutex<HashMap<AttemptId, mpsc::UnboundedSender<Order>>>,
+    /// The host goes away and leaves its attempts to the next one: nothing more is told, kept or removed.
+    let_go: CancellationToken,
 }
 
 /// What `Attempts` is made of.
@@ -72,7 +76,13 @@ impl Attempts {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { store, executors, inbox, hub, clock, folders, host_env, runtime } = parts;
         let (log_bytes, forgetting, live) = (AtomicU64::new(0), TaskTracker::new(), Mutex::default());
-        Self { store, executors, inbox, hub, clock, folders, host_env, runtime, log_bytes, forgetting, live }
+        let let_go = CancellationToken::new();
+        Self { store, executors, inbox, hub, clock, folders, host_env, runtime, log_bytes, forgetting, live, let_go }
+    }
+
+    /// From now on attempts stand still here.
+    pub(crate) fn let_go(&self) {
+        self.let_go.cancel();
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<AttemptId, mpsc::UnboundedSender<Order>>> {
@@ -111,14 +121,23 @@ impl Attempts {
         }
     }
 
-    /// Its end is committed, so the executor need not keep it for the next host.
-    pub(crate) fn forget(self: &Arc<Self>, executor: ExecutorKind, id: AttemptId) {
+    /// Its end is durable: whatever was needed to tell it once more may go.
+    pub(crate) fn settled(self: &Arc<Self>, kind: ExecutorKind, id: AttemptId, is_open: bool) {
         // Not worth a task of its own where there is nothing to forget.
-        if self.executors.dies_with_host(executor).is_none() {
+        if self.executors.is_holding(kind, id) {
             let attempts = self.clone();
-            let forget = async move { attempts.executors.forget(executor, id).await };
+            let forget = async move { attempts.executors.forget(kind, id).await };
             self.forgetting.spawn_on(forget, &self.runtime);
         }
+        if !is_open {
+            return;
+        }
+        let attempts = self.clone();
+        self.runtime.spawn_blocking(move || {
+            if let Err(error) = attempts.folders.remove_attempt(id) {
+                warn!(run.key = id.run.0, "the folder of attempt {id} could not be removed: {error}");
+            }
+        });
     }
 
     /// Waits until nothing is left of attempts whose end is committed, but for no longer than this.
@@ -157,7 +176,7 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        if !self.told {
+        if !self.told && !self.attempts.let_go.is_cancelled() {
             error!(run.key = self.id.run.0, "attempt {} was dropped by the code that looks after it", self.id);
             self.attempts.live().remove(&self.id);
             let exit = Exit::Lost { reason: "the host's own code failed while it looked after the attempt".into() };
@@ -196,7 +215,6 @@ impl Attempt {
                 }
                 self.say(&report.exit);
                 self.finish_log(&mut report).await;
-                self.clean_up(folder);
             }
         }
         report.started = self.started;
@@ -262,13 +280,15 @@ impl Attempt {
 
     /// Keeps output and passes on orders until the executor says that the attempt is over.
     async fn watch(&mut self, mut reports: mpsc::Receiver<Report>, report: &mut hostler_model::Report) -> Exit {
-        let kind = self.executor();
+        let (kind, attempts) = (self.executor(), self.attempts.clone());
         let is_running = tokio::time::sleep(RUNNING_AFTER);
         tokio::pin!(is_running);
         let mut running_told = false;
         loop {
             tokio::select! {
                 biased;
+                // The process ends soon, and with it this wait.
+                () = attempts.let_go.cancelled() => std::future::pending().await,
                 Some(order) = self.orders.recv() => {
                     if let Some(kind) = kind {
                         self.pass_on(kind, order).await;
@@ -346,15 +366,5 @@ impl Attempt {
             }
             Err(_) => report.exit = Exit::Lost { reason: "its output could not be made durable".into() },
         }
-    }
-
-    /// Off the way: the next task does not wait for it.
-    fn clean_up(&self, folder: AttemptFolder) {
-        let (attempts, id) = (self.attempts.clone(), self.id);
-        self.attempts.runtime.spawn_blocking(move || {
-            if let Err(error) = attempts.folders.remove_attempt(&folder) {
-                warn!(run.key = id.run.0, "the folder of attempt {id} could not be removed: {error}");
-            }
-        });
     }
 }

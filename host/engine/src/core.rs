@@ -46,10 +46,11 @@ pub(crate) enum After {
     Kill {
         id: AttemptId,
     },
-    /// Its end is committed.
-    Forget {
+    /// The end of an attempt. `is_open`: its run goes on; else all of the run's folders go with it.
+    Settled {
+        kind: ExecutorKind,
         id: AttemptId,
-        executor: ExecutorKind,
+        is_open: bool,
     },
     RunOver {
         run: RunKey,
@@ -208,6 +209,19 @@ impl Core {
         }
     }
 
+    /// What carries out this task, if it does anything and its run is open.
+    pub(crate) fn executor(&self, run: RunKey, task: TaskIndex) -> Option<ExecutorKind> {
+        ExecutorKind::of(&self.runs.get(&run)?.run.pipeline().task(task).kind)
+    }
+
+    /// The end of an attempt was told.
+    pub(crate) fn settle(&mut self, kind: Option<ExecutorKind>, id: AttemptId) {
+        if let Some(kind) = kind {
+            let is_open = self.runs.contains_key(&id.run);
+            self.after.push(After::Settled { kind, id, is_open });
+        }
+    }
+
     fn over(&mut self, key: RunKey) {
         let resident = self.runs.remove(&key);
         if let Some(subscription) = resident.and_then(|resident| resident.facts.subscription)
@@ -228,12 +242,8 @@ impl Core {
         self.runs.get(&run).map_or(self.epoch, |resident| resident.facts.epoch_of(task, attempt, self.epoch))
     }
 
-    pub(crate) fn executor_of(&self, key: RunKey, task: TaskIndex) -> Option<ExecutorKind> {
-        ExecutorKind::of(&self.runs.get(&key)?.run.pipeline().task(task).kind)
-    }
-
     fn slots_of(&mut self, key: RunKey, task: TaskIndex) -> &mut Slots {
-        self.slots.of(self.executor_of(key, task).unwrap_or(ExecutorKind::Process))
+        self.slots.of(self.executor(key, task).unwrap_or(ExecutorKind::Process))
     }
 
     /// The attempt is gone, its slot is free.

@@ -234,7 +234,7 @@ impl Dispatcher {
                 After::Start { facts, id } => self.attempts.start(facts, id),
                 After::Stop { id, grace } => self.attempts.stop(id, grace),
                 After::Kill { id } => self.attempts.kill(id),
-                After::Forget { id, executor } => self.attempts.forget(executor, id),
+                After::Settled { kind, id, is_open } => self.attempts.settled(kind, id, is_open),
                 After::CallTrigger(call) => self.triggers.call(*call),
                 After::RunOver { run } => {
                     self.attempts.run_over(run);
@@ -291,11 +291,10 @@ fn exited(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, id: hostler_mode
         return;
     }
     core.release(id.run, id.task);
-    if let Some(executor) = core.executor_of(id.run, id.task) {
-        core.after.push(After::Forget { id, executor });
-    }
+    let kind = core.executor(id.run, id.task);
     let event = Event::Exited { task: id.task, attempt: id.attempt, report: what };
     report(id.run, core.event(tx, id.run, event, &Actor::host()));
+    core.settle(kind, id);
 }
 
 fn cancel_all(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>) {

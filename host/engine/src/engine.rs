@@ -2,7 +2,7 @@
 //!
 //! Order of a start: open rows are read, attempts of earlier epochs are adopted or told as lost, then the dispatcher
 //! runs and requests are taken. Order of a stop: requests are refused, attempts end as the mode says,
-//! the dispatcher's thread is joined, the warden is closed.
+//! the dispatcher's thread is joined, the warden is closed or left to the next host.
 
 use crate::attempt::{Attempts, Parts};
 use crate::clock::Clock;
@@ -50,6 +50,9 @@ pub enum StopMode {
     Finish,
     /// Their runs are cancelled.
     Cancel,
+    /// They go on without a host where they can, and the next one goes on with them. The others are ended, and the next
+    /// host tells them as lost.
+    Detach,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +72,7 @@ pub struct Engine {
     inbox: Arc<Inbox>,
     counters: Arc<Counters>,
     executors: Executors,
+    attempts: Arc<Attempts>,
 }
 
 impl Engine {
@@ -130,10 +134,10 @@ impl Engine {
             hub,
             events: events_seen,
             counters: counters.clone(),
-            attempts,
+            attempts: attempts.clone(),
             triggers,
         });
-        Ok(Self { handle, stop, thread, inbox, counters, executors })
+        Ok(Self { handle, stop, thread, inbox, counters, executors, attempts })
     }
 
     pub fn handle(&self) -> &Handle {
@@ -152,6 +156,10 @@ impl Engine {
         let asked = match mode {
             StopMode::Finish => Stop::Finish,
             StopMode::Cancel => Stop::Cancel,
+            StopMode::Detach => {
+                self.attempts.let_go();
+                Stop::Now
+            }
         };
         self.stop.send_replace(asked);
         self.inbox.poke();
@@ -168,7 +176,10 @@ impl Engine {
             }
         };
         self.handle.parts.attempts.forgotten(FORGET_MAX).await;
-        self.executors.process.close().await;
+        match mode {
+            StopMode::Finish | StopMode::Cancel => self.executors.process.close().await,
+            StopMode::Detach => self.executors.process.detach().await,
+        }
         match result {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => {

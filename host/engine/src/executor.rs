@@ -6,6 +6,7 @@
 
 pub mod container;
 mod link;
+mod output;
 pub mod process;
 pub mod wasm;
 
@@ -82,7 +83,8 @@ pub enum Report {
     Exit(Exit),
 }
 
-/// Where the reports of one attempt go. Bounded: an executor that cannot send stops reading its task's output.
+/// Where the reports of one attempt go. Bounded: an executor that cannot send stops reading its task's output. Whoever
+/// receives has kept one report before it takes the next.
 pub type Reports = mpsc::Sender<Report>;
 
 /// One way to run attempts. All methods answer at once or within a bounded time; what happens to an attempt later comes
@@ -107,8 +109,8 @@ pub trait Executor: Send + Sync + 'static {
     /// behind what is `kept` of it. One that is gone without a trace ends as `Lost`.
     fn adopt(&self, id: AttemptId, kept: LogKept, reports: Reports) -> impl Future<Output = ()> + Send;
 
-    /// Its end is committed: what was kept so that the next host can find the end again may go. Unknown attempts are no
-    /// error; not called where attempts die with the host.
+    /// Its end is committed, or nobody wants to hear it again: what was kept so that the next host can find the end may
+    /// go. Unknown attempts are no error.
     fn forget(&self, id: AttemptId) -> impl Future<Output = ()> + Send;
 
     /// Called once at boot, after `adopt`: ends whatever else of this host's is left, and nothing of anybody else's.

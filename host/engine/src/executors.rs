@@ -97,6 +97,15 @@ impl Executors {
         on!(self, kind, executor => executor.forget(id).await);
     }
 
+    /// Something may be kept of an attempt that has ended, until it is forgotten.
+    pub(crate) fn is_holding(&self, kind: ExecutorKind, id: AttemptId) -> bool {
+        match kind {
+            ExecutorKind::Process => self.process.is_holding(id),
+            ExecutorKind::Container => true,
+            ExecutorKind::Wasm => false,
+        }
+    }
+
     /// Ends what is left of earlier epochs but for what was adopted.
     pub(crate) async fn sweep(&self, adopted: &[(ExecutorKind, AttemptId)]) {
         for kind in ExecutorKind::ALL {

@@ -37,7 +37,7 @@ impl Folders {
     /// Where it is, or would be.
     pub(crate) fn of(&self, id: AttemptId, kind: Workspace) -> AttemptFolder {
         let run = self.run(id.run);
-        let own = run.join(format!("{}-{}-{}", id.task.0, id.item, id.attempt));
+        let own = self.own(id);
         let workspace = match kind {
             Workspace::Attempt => own.join("workspace"),
             Workspace::Run => run.join("shared"),
@@ -54,8 +54,12 @@ impl Folders {
         Ok(folder)
     }
 
-    pub(crate) fn remove_attempt(&self, folder: &AttemptFolder) -> io::Result<()> {
-        remove(&folder.own)
+    pub(crate) fn remove_attempt(&self, id: AttemptId) -> io::Result<()> {
+        remove(&self.own(id))
+    }
+
+    fn own(&self, id: AttemptId) -> PathBuf {
+        self.run(id.run).join(format!("{}-{}-{}", id.task.0, id.item, id.attempt))
     }
 
     pub(crate) fn remove_run(&self, run: RunKey) -> io::Result<()> {
@@ -120,7 +124,7 @@ mod tests {
         assert!(!again.workspace.join("left").exists());
         let shared = folders.make(id(1), Workspace::Run).expect("shared");
         std::fs::write(shared.workspace.join("kept"), "x").expect("written");
-        folders.remove_attempt(&shared).expect("removed");
+        folders.remove_attempt(id(1)).expect("removed");
         assert!(folders.make(id(2), Workspace::Run).expect("shared").workspace.join("kept").exists());
         assert_eq!(folders.runs().expect("listed"), [RunKey(7)]);
         folders.remove_run(RunKey(7)).expect("removed");
@@ -136,7 +140,7 @@ mod tests {
         let locked = folder.workspace.join("a/b");
         std::fs::create_dir_all(&locked).expect("made");
         std::fs::set_permissions(folder.workspace.join("a"), std::fs::Permissions::from_mode(0o000)).expect("locked");
-        folders.remove_attempt(&folder).expect("removed");
+        folders.remove_attempt(id(1)).expect("removed");
         assert!(!folder.own.exists());
     }
 }

@@ -3,17 +3,22 @@
 //!
 //! It is the same binary as the host, started by it with a socket as its stdin. It lives in a session of its own, is
 //! the parent that orphans fall to, and has one thread that waits for the socket, for ended children and for its
-//! timers. It holds nothing of a task's output: the host makes the pipes and keeps the read ends.
+//! timers. It never touches a task's output: the host makes the pipes and reads them.
 //!
 //! States of an attempt: *running* until its root process ends; then *ending*, while what is left of it is killed; then
 //! its exit is reported and it is forgotten. When the host closes the socket or dies, all attempts get TERM, a short
 //! grace and KILL, and the warden exits, within one second. When the warden dies, the next one finds what it left by
 //! the names of its control groups and by the marks in environments, and ends it before it says that it is ready.
 //!
+//! Where the host has asked it to keep attempts, it lives on without a host for that long, holds the descriptors of
+//! their output and their exits, and hands both to the next host, which it knows by a secret. An exit is held until the
+//! host says that it is durable.
+//!
 //! Must not know: runs, tasks, rows, async; anything that would make it large.
 
 mod attempts;
 mod channel;
+mod door;
 mod groups;
 mod identity;
 mod processes;
@@ -21,13 +26,15 @@ pub(crate) mod protocol;
 mod spawn;
 mod tree;
 
+pub(crate) use door::reach;
 pub use protocol::Containment;
 
 use attempts::Attempts;
 use channel::Channel;
+use door::{Door, Visitor};
 use protocol::{Hello, Notice, Order};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -45,6 +52,8 @@ enum WardenError {
     NotASocket { source: rustix::io::Errno },
     #[error("/proc cannot be read")]
     ProcUnreadable,
+    #[error("`{scratch}` is held by another warden that does not end; end that process")]
+    Held { scratch: std::path::PathBuf },
     #[error("{what} failed")]
     System { what: &'static str, source: io::Error },
     #[error("the host broke the protocol")]
@@ -63,7 +72,8 @@ pub fn main() -> ExitCode {
                 text.push_str(&format!(": {cause}"));
                 source = cause.source();
             }
-            eprintln!("{text}");
+            // The host's stderr may be gone with the host.
+            let _ = writeln!(io::stderr(), "{text}");
             ExitCode::FAILURE
         }
     }
@@ -76,7 +86,8 @@ fn run() -> Result<(), WardenError> {
     rustix::net::sockopt::socket_type(&socket).map_err(|source| WardenError::NotASocket { source })?;
     let children = become_warden().map_err(|source| WardenError::System { what: "becoming a warden", source })?;
     let channel = Channel::new(socket).map_err(|source| WardenError::NotASocket { source })?;
-    Warden { channel, children, attempts: None }.serve()
+    let channel = Some(channel);
+    Warden { channel, children, attempts: None, stay: None, away_since: None, is_ending: false }.serve()
 }
 
 /// Session, orphans, limits and signals. Gives back what becomes readable when a child ends.
@@ -144,36 +155,61 @@ fn close_on_exec(descriptor: i32) {
 }
 
 struct Warden {
-    channel: Channel,
+    /// There while a host is.
+    channel: Option<Channel>,
     children: UnixStream,
-    /// There once the host has said hello.
+    /// There once a host has said hello.
     attempts: Option<Attempts>,
+    stay: Option<Stay>,
+    away_since: Option<Instant>,
+    /// The host has ordered the end.
+    is_ending: bool,
+}
+
+/// Lives on without a host.
+struct Stay {
+    door: Door,
+    keep: Duration,
 }
 
 impl Warden {
     fn serve(mut self) -> Result<(), WardenError> {
-        while !self.channel.is_host_gone() {
+        while !self.is_over() {
             self.wait();
-            self.channel.receive();
-            while let Some((order, pipes)) = self.channel.next()? {
-                self.obey(order, pipes)?;
-            }
+            self.listen()?;
+            self.meet()?;
             self.step();
-            self.channel.flush();
+            self.flush();
         }
         self.end();
         Ok(())
     }
 
-    /// The host is gone: ends everything, and itself in any case.
+    fn is_over(&self) -> bool {
+        if self.is_ending || self.channel.is_some() {
+            return self.is_ending;
+        }
+        // There is nothing to keep without attempts; the next host starts a warden of its own.
+        self.time_left().is_none_or(|left| left.is_zero()) || self.attempts.as_ref().is_none_or(Attempts::holds_nothing)
+    }
+
+    /// How long the host may still be away; `None` where it may not.
+    fn time_left(&self) -> Option<Duration> {
+        let (stay, since) = (self.stay.as_ref()?, self.away_since?);
+        Some(stay.keep.saturating_sub(since.elapsed()))
+    }
+
+    /// Ends everything, and itself in any case.
     fn end(mut self) {
+        // Nobody may come to one that is on its way out.
+        self.stay = None;
         let since = Instant::now();
         if let Some(attempts) = &mut self.attempts {
             attempts.stop_all(GRACE_WITHOUT_HOST);
         }
         while self.attempts.as_ref().is_some_and(|it| !it.is_empty()) && since.elapsed() < LINGER_MAX {
             self.step();
-            self.channel.flush();
+            self.flush();
             let next = self.attempts.as_ref().and_then(Attempts::next_wake);
             let rest = LINGER_MAX.saturating_sub(since.elapsed());
             self.wait_for_children(next.unwrap_or(rest).min(rest));
@@ -182,7 +218,22 @@ impl Warden {
             attempts.kill_all();
             attempts.reap();
         }
-        self.channel.flush();
+        self.flush();
+    }
+
+    /// Obeys what the host has said, and notices when it is gone.
+    fn listen(&mut self) -> Result<(), WardenError> {
+        if let Some(channel) = &mut self.channel {
+            channel.receive();
+        }
+        while let Some((order, pipes)) = self.channel.as_mut().map(Channel::next).transpose()?.flatten() {
+            self.obey(order, pipes)?;
+        }
+        if self.channel.as_ref().is_some_and(Channel::is_host_gone) {
+            self.channel = None;
+            self.away_since = Some(Instant::now());
+        }
+        Ok(())
     }
 
     fn obey(&mut self, order: Order, pipes: Option<channel::Pipes>) -> Result<(), WardenError> {
@@ -190,24 +241,33 @@ impl Warden {
             (Order::Hello(hello), _, _) => self.greet(&hello)?,
             (Order::Start(start), Some(attempts), Some(pipes)) => {
                 if let Some(notice) = attempts.start(&start, pipes) {
-                    self.channel.send(&notice);
-                    self.channel.flush();
+                    self.send(&notice);
+                    self.flush();
                 }
             }
+            (Order::Adopt { id }, Some(attempts), _) => {
+                let answer = attempts.adopt(id);
+                if let Some(channel) = &mut self.channel {
+                    answer.into_iter().for_each(|(notice, descriptors)| channel.send_with(&notice, descriptors));
+                }
+            }
+            (Order::Forget { id }, Some(attempts), _) => attempts.forget(id),
             (Order::Stop { id, grace }, Some(attempts), _) => attempts.stop(id, grace.to_std()),
             (Order::Kill { id }, Some(attempts), _) => attempts.kill(id),
+            (Order::End, _, _) => self.is_ending = true,
             // Orders before a hello come from no host of ours.
-            (Order::Start(_) | Order::Stop { .. } | Order::Kill { .. }, _, _) => {}
+            (
+                Order::Start(_) | Order::Adopt { .. } | Order::Forget { .. } | Order::Stop { .. } | Order::Kill { .. },
+                _,
+                _,
+            ) => {}
         }
         Ok(())
     }
 
     fn greet(&mut self, hello: &Hello) -> Result<(), WardenError> {
         let notice = match &mut self.attempts {
-            _ if hello.version != protocol::VERSION => {
-                let (theirs, ours) = (hello.version, protocol::VERSION);
-                Notice::Refused { reason: format!("the host speaks version {theirs}, this warden {ours}") }
-            }
+            _ if hello.version != protocol::VERSION => other_version(hello.version),
             Some(attempts) => attempts.greet_again(hello.epoch),
             empty @ None => {
                 let attempts = Attempts::open(hello).map_err(|error| match error {
@@ -215,14 +275,66 @@ impl Warden {
                     attempts::OpenError::Scratch { source } => {
                         WardenError::System { what: "making the folder for scripts", source }
                     }
+                    attempts::OpenError::Held => WardenError::Held { scratch: hello.scratch.clone() },
                 })?;
-                let containment = attempts.containment();
-                *empty = Some(attempts);
-                Notice::Welcome { containment }
+                empty.insert(attempts).welcome()
             }
         };
-        self.channel.send(&notice);
+        if let Notice::Welcome { .. } = notice {
+            self.settle(hello)?;
+        }
+        self.send(&notice);
         Ok(())
+    }
+
+    /// Opens the door to the next host, or closes it, as this one wishes.
+    fn settle(&mut self, hello: &Hello) -> Result<(), WardenError> {
+        let keep = hello.keep.to_std();
+        self.stay = match self.stay.take() {
+            _ if keep.is_zero() => None,
+            Some(stay) => Some(Stay { keep, ..stay }),
+            None => {
+                let door = Door::open(&hello.meeting, &hello.secret);
+                let door = door.map_err(|source| WardenError::System { what: "opening the socket", source })?;
+                Some(Stay { door, keep })
+            }
+        };
+        Ok(())
+    }
+
+    /// The next host takes the place of the one before, unless it is older than that one. A host of another version
+    /// cannot go on with anything here, so the end makes room for a warden of its own.
+    fn meet(&mut self) -> Result<(), WardenError> {
+        let Some(Visitor { mut channel, version }) = self.stay.as_mut().and_then(|stay| stay.door.answer()) else {
+            return Ok(());
+        };
+        if version != protocol::VERSION {
+            channel.send(&other_version(version));
+            channel.flush();
+            self.is_ending = true;
+            return Ok(());
+        }
+        let Ok(Some((Order::Hello(hello), _))) = channel.next() else { return Ok(()) };
+        if let Some(refused) = self.attempts.as_ref().and_then(|attempts| attempts.refuse(hello.epoch)) {
+            channel.send(&refused);
+            channel.flush();
+            return Ok(());
+        }
+        self.channel = Some(channel);
+        self.away_since = None;
+        self.greet(&hello)
+    }
+
+    fn send(&mut self, notice: &Notice) {
+        if let Some(channel) = &mut self.channel {
+            channel.send(notice);
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some(channel) = &mut self.channel {
+            channel.flush();
+        }
     }
 
     /// Takes note of what ended and what is due.
@@ -230,17 +342,21 @@ impl Warden {
         let Some(attempts) = &mut self.attempts else { return };
         attempts.reap();
         for notice in attempts.advance(Instant::now()) {
-            self.channel.send(&notice);
+            self.send(&notice);
         }
     }
 
-    /// Sleeps until there is an order, an ended child, room for notices, or a timer is due.
+    /// Sleeps until there is an order, an ended child, room for notices, somebody at the door, or a timer is due.
     fn wait(&mut self) {
-        let timeout = self.attempts.as_ref().and_then(Attempts::next_wake).map(to_timespec);
-        let writable = if self.channel.has_outgoing() { PollFlags::OUT } else { PollFlags::empty() };
-        let socket = self.channel.socket();
-        let mut descriptors =
-            [PollFd::from_borrowed_fd(socket, PollFlags::IN | writable), PollFd::new(&self.children, PollFlags::IN)];
+        let next = self.attempts.as_ref().and_then(Attempts::next_wake);
+        let timeout = [next, self.time_left()].into_iter().flatten().min().map(to_timespec);
+        let mut descriptors = vec![PollFd::new(&self.children, PollFlags::IN)];
+        if let Some(channel) = &self.channel {
+            let writable = if channel.has_outgoing() { PollFlags::OUT } else { PollFlags::empty() };
+            descriptors.push(PollFd::from_borrowed_fd(channel.socket(), PollFlags::IN | writable));
+        }
+        let door = self.stay.iter().flat_map(|stay| stay.door.descriptors());
+        descriptors.extend(door.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)));
         // An interruption is as good as an event: all that follows looks for itself.
         let _ = rustix::event::poll(&mut descriptors, timeout.as_ref());
         self.forget_wakes();
@@ -256,6 +372,11 @@ impl Warden {
         let mut bytes = [0; 256];
         while matches!(io::Read::read(&mut self.children, &mut bytes), Ok(read) if read == bytes.len()) {}
     }
+}
+
+fn other_version(theirs: u32) -> Notice {
+    let ours = protocol::VERSION;
+    Notice::Refused { reason: format!("the host speaks version {theirs}, this warden {ours}") }
 }
 
 /// Lets killed processes go; used only before the loop runs.

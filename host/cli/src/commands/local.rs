@@ -51,6 +51,7 @@ impl Arguments {
         // Nothing outlives a local run, so there is nothing to finish.
         config.stop.mode = StopMode::Cancel;
         config.stop.timeout = Duration::from_secs(10);
+        config.process.keep = Duration::ZERO;
         let start = RunStart { params, ..RunStart::default() };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime

@@ -40,7 +40,10 @@ impl Arguments {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime
             .map_err(|error| Failure::new(ExitCode::Unavailable, format!("no threads can be started: {error}")))?;
-        runtime.block_on(serve(ctx, &config))
+        let code = runtime.block_on(serve(ctx, &config));
+        // Whoever forces the end does not wait for threads that may still wait for something.
+        runtime.shutdown_background();
+        code
     }
 }
 
@@ -107,6 +110,7 @@ async fn wind_down(ctx: &Context, config: &Config, app: App, signals: &mut Signa
     let word = match config.stop.mode {
         config::StopMode::Finish => "finishing what runs",
         config::StopMode::Cancel => "cancelling what runs",
+        config::StopMode::Detach => "leaving what runs to the next host",
     };
     ctx.printer.advise(&format!("stopping: {word}, for {} at most; once more to force", config.stop.timeout));
     tokio::select! {

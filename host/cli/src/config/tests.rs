@@ -55,7 +55,7 @@ fn all_mistakes_are_reported_together_with_their_places() {
     config.toml:3:1: `limits.log_bytes_per_run`: `big` is not a size; write a number and a unit of B, KiB, MiB or GiB, such as `64MiB`
       3 | log_bytes_per_run = "big"
         | ^
-    config.toml:5:1: `stop.mode`: `wait` is none of "finish", "cancel"
+    config.toml:5:1: `stop.mode`: `wait` is none of "finish", "cancel", "detach"
       5 | mode = "wait"
         | ^
     HOSTLER_CONFIG_STOP_TIMEOUT: `soon` is not a duration; write a number and a unit of ms, s, m, h or d, such as `90s` or `1h30m`

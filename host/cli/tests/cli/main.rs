@@ -3,6 +3,7 @@
 mod demo;
 mod every;
 mod host;
+mod keep;
 mod local;
 mod offline;
 mod serve;

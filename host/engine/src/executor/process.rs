@@ -2,26 +2,25 @@
 //!
 //! Invariants: the read ends of an attempt's output stay here, so a slow reader slows the task and nobody else; the
 //! exit is passed on after the last byte that was written before it. When a warden dies its attempts are `Lost`,
-//! reported after the next warden has ended what was left of them. Must not know: how processes are kept together or
-//! killed.
+//! reported after the next warden has ended what was left of them. A warden that an earlier host has left is gone on
+//! with, and so are its attempts. Must not know: how processes are kept together or killed.
 
-use super::link::{Link, LinkError, WardenProcess};
+use super::link::{Heard, Link, LinkError, WardenProcess};
+use super::output::{Sender, Source, Sources};
 use super::{Executor, Report, Reports, Start, Stream, What};
-use crate::warden::protocol::{Containment, Hello, Notice, Order, Program, StartOrder, VERSION};
+use crate::warden::protocol::{Containment, HELD_DESCRIPTORS, Hello, Notice, Order, Program, StartOrder, VERSION};
 use hostler_model::{AttemptId, Duration, Epoch, Exit, Timestamp};
 use hostler_store::LogKept;
-use rustix::pipe::PipeFlags;
 use std::collections::{HashMap, HashSet};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-const CHUNK_BYTES_MAX: usize = 64 * 1024;
-const CHUNK_BYTES_FIRST: usize = 4 * 1024;
 const HANDSHAKE_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 const RESTART_PAUSE_FIRST: std::time::Duration = std::time::Duration::from_millis(100);
 const RESTART_PAUSE_MAX: std::time::Duration = std::time::Duration::from_secs(5);
@@ -39,7 +38,19 @@ pub struct WardenConfig {
     /// An existing folder for script files, outside all workspaces, that only this user can read.
     pub scratch: PathBuf,
     pub containment: Containment,
+    /// How long attempts may go on while no host is there; zero: they end with the host.
+    pub keep: Duration,
+    /// Where host and warden meet again; made where it is needed, for this user alone.
+    pub meeting: PathBuf,
 }
+
+/// In the folder `meeting`.
+const SOCKET: &str = "socket";
+const SECRET: &str = "secret";
+const SECRET_BYTES: usize = 16;
+
+const ENDED_WITH_HOST: &str = "processes end together with the host that started them";
+const OTHER_VERSION: &str = "it was ended, because the warden that kept it is of another version than this host";
 
 #[derive(Debug, thiserror::Error)]
 pub enum WardenError {
@@ -47,6 +58,8 @@ pub enum WardenError {
     Spawn { program: PathBuf, source: io::Error },
     #[error("the socket to the warden cannot be made")]
     Socket { source: io::Error },
+    #[error("`{path}`, where host and warden meet again, cannot be made")]
+    Meeting { path: PathBuf, source: io::Error },
     #[error("the warden did not answer: {reason}")]
     NoAnswer { reason: String },
     #[error("the warden refused this host: {reason}")]
@@ -67,6 +80,12 @@ struct Shared {
     watcher: TaskTracker,
     /// One per attempt; each ends after it has passed on the exit, or has nobody to tell.
     followers: TaskTracker,
+    /// The attempts are left to the next host.
+    let_go: CancellationToken,
+    /// What the warden held when we found it.
+    held: Vec<AttemptId>,
+    /// Why attempts of earlier hosts are gone; `None` where the warden may have them.
+    no_earlier: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,6 +103,16 @@ struct State {
     is_closing: bool,
 }
 
+type HeldEnds = [OwnedFd; HELD_DESCRIPTORS];
+
+/// A warden that takes orders.
+struct Connected {
+    process: WardenProcess,
+    link: Link,
+    containment: Containment,
+    held: Vec<AttemptId>,
+}
+
 struct Entry {
     generation: u64,
     words: mpsc::UnboundedSender<Word>,
@@ -92,13 +121,20 @@ struct Entry {
 /// What the warden says about one attempt: at most one of each.
 enum Word {
     Started { at: Timestamp },
+    Held { at: Timestamp, output: HeldEnds },
     Exit(Exit),
 }
 
 impl ProcessExecutor {
-    /// Starts the first warden. It is followed by others, should it die, until `close`.
+    /// Goes on with the warden of an earlier host, or starts one. It is followed by others, should it die, until
+    /// `close`.
     pub async fn start_warden(config: WardenConfig) -> Result<Self, WardenError> {
-        let (process, link, containment) = connect(&config).await?;
+        let (connected, no_earlier) = match find(&config).await {
+            Found::Here(connected) => (connected, None),
+            Found::Nobody => (start_one(&config, false).await?, Some(ENDED_WITH_HOST)),
+            Found::Ended => (start_one(&config, false).await?, Some(OTHER_VERSION)),
+        };
+        let Connected { process, link, containment, held } = connected;
         let presence = Presence::Here { pid: process.pid(), containment };
         let state = State { link: Some(link), generation: 1, attempts: HashMap::new(), is_closing: false };
         let (warden, _) = watch::channel(presence);
@@ -108,6 +144,9 @@ impl ProcessExecutor {
             warden,
             watcher: TaskTracker::new(),
             followers: TaskTracker::new(),
+            let_go: CancellationToken::new(),
+            held,
+            no_earlier,
         });
         shared.watcher.spawn(watch_over(shared.clone(), process));
         Ok(Self { shared })
@@ -119,6 +158,11 @@ impl ProcessExecutor {
             Presence::Here { pid, .. } => Some(pid),
             Presence::Awaited | Presence::Closed => None,
         }
+    }
+
+    /// The warden may hold the end of this attempt.
+    pub(crate) fn is_holding(&self, id: AttemptId) -> bool {
+        self.shared.is_holding(id)
     }
 
     /// How attempts are kept together on this machine.
@@ -134,6 +178,15 @@ impl ProcessExecutor {
     pub async fn close(&self) {
         self.shared.begin_close();
         self.shared.watcher.wait().await;
+    }
+
+    /// Leaves the attempts to the next host, without another report about them. Where they are not kept it ends them,
+    /// as `close` does.
+    pub async fn detach(&self) {
+        self.shared.let_go.cancel();
+        self.shared.begin_close();
+        self.shared.watcher.wait().await;
+        self.shared.followers.wait().await;
     }
 }
 
@@ -162,17 +215,28 @@ impl Executor for ProcessExecutor {
     }
 
     fn dies_with_host(&self) -> Option<&'static str> {
-        Some("processes end together with the host that started them")
+        self.shared.no_earlier
     }
 
-    async fn adopt(&self, id: AttemptId, _kept: LogKept, reports: Reports) {
-        let reason = format!("attempt {id} is not here");
-        let _ = reports.send(Report::Exit(Exit::Lost { reason })).await;
+    async fn adopt(&self, id: AttemptId, kept: LogKept, reports: Reports) {
+        if let Err(exit) = self.shared.adopt(id, kept, &reports) {
+            let _ = reports.send(Report::Exit(exit)).await;
+        }
     }
 
-    async fn forget(&self, _id: AttemptId) {}
+    async fn forget(&self, id: AttemptId) {
+        if self.is_holding(id) {
+            self.shared.send(&Order::Forget { id });
+        }
+    }
 
-    async fn sweep(&self, _adopted: HashSet<AttemptId>) {}
+    async fn sweep(&self, adopted: HashSet<AttemptId>) {
+        for id in self.shared.held.iter().filter(|id| !adopted.contains(id)) {
+            tracing::warn!(attempt = %id, "attempt {id} is no row's any more and is ended");
+            self.shared.send(&Order::Kill { id: *id });
+            self.shared.send(&Order::Forget { id: *id });
+        }
+    }
 }
 
 impl Shared {
@@ -183,6 +247,12 @@ impl Shared {
 
     fn begin_close(&self) {
         let mut state = self.state();
+        if !state.is_closing
+            && !self.let_go.is_cancelled()
+            && let Some(link) = &state.link
+        {
+            send(link, &Order::End);
+        }
         state.is_closing = true;
         state.link = None;
         self.warden.send_replace(Presence::Closed);
@@ -204,20 +274,56 @@ impl Shared {
             What::Container(_) => return Err(lasting("a container cannot be run as a process".into())),
             What::Wasm { .. } => return Err(lasting("a component cannot be run as a process".into())),
         };
-        let order = StartOrder { id, program, env: start.env, workspace: start.workspace };
-        let (stdout, stdout_end) = make_pipe().map_err(|error| no_pipe(&error))?;
-        let (stderr, stderr_end) = make_pipe().map_err(|error| no_pipe(&error))?;
+        let is_held = self.keeps();
+        let order = StartOrder { id, program, env: start.env, workspace: start.workspace, is_held };
+        let (stdout, stdout_ends) = Source::make(Stream::Stdout, is_held).map_err(|error| no_pipe(&error))?;
+        let (stderr, stderr_ends) = Source::make(Stream::Stderr, is_held).map_err(|error| no_pipe(&error))?;
+        let held = [stdout_ends.held, stderr_ends.held].into_iter().flatten().flatten();
+        let descriptors = [stdout_ends.write, stderr_ends.write].into_iter().chain(held).collect();
         let frame =
             crate::warden::protocol::encode(&Order::Start(order)).map_err(|error| lasting(error.to_string()))?;
 
         self.wait_for_warden().await?;
         let (words, heard) = mpsc::unbounded_channel();
-        if !self.enter(id, words, frame, [stdout_end, stderr_end])? {
-            return Ok(());
+        if self.enter(id, words, frame, descriptors)? {
+            self.follow(id, reports, heard, Some(Sources { stdout, stderr }), LogKept::default());
         }
-        let follower = Follower { shared: self.clone(), id, reports: reports.clone() };
-        self.followers.spawn(follower.follow(heard, stdout, stderr));
         Ok(())
+    }
+
+    fn adopt(self: &Arc<Self>, id: AttemptId, kept: LogKept, reports: &Reports) -> Result<(), Exit> {
+        if let Some(why) = self.no_earlier {
+            return Err(Exit::Lost { reason: why.into() });
+        }
+        let frame =
+            crate::warden::protocol::encode(&Order::Adopt { id }).map_err(|error| lasting(error.to_string()))?;
+        let (words, heard) = mpsc::unbounded_channel();
+        let entered = self.enter(id, words, frame, Vec::new());
+        if entered.map_err(|_| Exit::Lost { reason: "the warden that kept it has died".into() })? {
+            self.follow(id, reports, heard, None, kept);
+        }
+        Ok(())
+    }
+
+    fn follow(
+        self: &Arc<Self>,
+        id: AttemptId,
+        reports: &Reports,
+        heard: mpsc::UnboundedReceiver<Word>,
+        sources: Option<Sources>,
+        kept: LogKept,
+    ) {
+        let follower = Follower { shared: self.clone(), id, reports: Sender::new(reports.clone()) };
+        self.followers.spawn(follower.follow(heard, sources, kept));
+    }
+
+    fn keeps(&self) -> bool {
+        !self.config.keep.to_std().is_zero()
+    }
+
+    /// The warden may hold something of it.
+    fn is_holding(&self, id: AttemptId) -> bool {
+        self.keeps() || id.epoch < self.config.epoch && self.no_earlier.is_none()
     }
 
     async fn wait_for_warden(&self) -> Result<(), Exit> {
@@ -236,7 +342,7 @@ impl Shared {
         id: AttemptId,
         words: mpsc::UnboundedSender<Word>,
         frame: Vec<u8>,
-        pipes: [OwnedFd; 2],
+        descriptors: Vec<OwnedFd>,
     ) -> Result<bool, Exit> {
         let mut state = self.state();
         if state.attempts.contains_key(&id) {
@@ -244,18 +350,21 @@ impl Shared {
         }
         let generation = state.generation;
         let link = state.link.as_ref().ok_or_else(|| no_warden("its warden has just died"))?;
-        link.send(frame, Some(pipes));
+        link.send(frame, descriptors);
         state.attempts.insert(id, Entry { generation, words });
         Ok(true)
     }
 
     fn order(&self, id: AttemptId, order: &Order) {
         let state = self.state();
-        if !state.attempts.contains_key(&id) {
-            return;
+        if let Some(link) = state.link.as_ref().filter(|_| state.attempts.contains_key(&id)) {
+            send(link, order);
         }
-        if let (Some(link), Ok(frame)) = (&state.link, crate::warden::protocol::encode(order)) {
-            link.send(frame, None);
+    }
+
+    fn send(&self, order: &Order) {
+        if let Some(link) = &self.state().link {
+            send(link, order);
         }
     }
 
@@ -267,9 +376,11 @@ impl Shared {
     }
 
     /// Makes a new warden the one that starts go to, unless the executor is being closed.
-    fn take_on(&self, (process, link, containment): (WardenProcess, Link, Containment)) -> Option<WardenProcess> {
+    fn take_on(&self, connected: Connected) -> Option<WardenProcess> {
+        let Connected { process, link, containment, .. } = connected;
         let mut state = self.state();
         if state.is_closing {
+            send(&link, &Order::End);
             return None;
         }
         state.link = Some(link);
@@ -299,31 +410,88 @@ fn no_pipe(error: &io::Error) -> Exit {
     Exit::NotStarted { reason: format!("no pipe for its output can be made: {error}"), transient: true }
 }
 
-/// The read end does not block, the write end does, as programs expect of their output.
-fn make_pipe() -> io::Result<(pipe::Receiver, OwnedFd)> {
-    let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-    rustix::io::ioctl_fionbio(&read, true)?;
-    Ok((pipe::Receiver::from_owned_fd(read)?, write))
+/// A frame that is too long is refused where it is made.
+fn send(link: &Link, order: &Order) {
+    if let Ok(frame) = crate::warden::protocol::encode(order) {
+        link.send(frame, Vec::new());
+    }
 }
 
-async fn connect(config: &WardenConfig) -> Result<(WardenProcess, Link, Containment), WardenError> {
+enum Found {
+    Here(Connected),
+    Nobody,
+    /// There was one, which cannot go on with us.
+    Ended,
+}
+
+/// Goes on with the warden that an earlier host has left, also where this one keeps nothing.
+async fn find(config: &WardenConfig) -> Found {
+    let Ok(secret) = std::fs::read_to_string(config.meeting.join(SECRET)) else { return Found::Nobody };
+    let Some((mut process, link)) = WardenProcess::find(&config.meeting.join(SOCKET)) else { return Found::Nobody };
+    match greet(config, &mut process, &link, secret, false).await {
+        Ok((containment, held)) => {
+            let pid = process.pid();
+            tracing::info!(warden.pid = pid, "warden {pid} has kept {} attempts without a host", held.len());
+            Found::Here(Connected { process, link, containment, held })
+        }
+        Err(error) => {
+            tracing::warn!("the warden of the last host is of no use and is ended: {error}");
+            drop(link);
+            process.wait().await;
+            Found::Ended
+        }
+    }
+}
+
+async fn start_one(config: &WardenConfig, replaces: bool) -> Result<Connected, WardenError> {
+    let secret = if config.keep.to_std().is_zero() { String::new() } else { make_meeting(&config.meeting)? };
     let (mut process, link) = WardenProcess::spawn(&config.program, &config.args).map_err(|error| match error {
         LinkError::Spawn { source } => WardenError::Spawn { program: config.program.clone(), source },
         LinkError::Socket { source } => WardenError::Socket { source },
     })?;
+    let (containment, held) = greet(config, &mut process, &link, secret, replaces).await?;
+    Ok(Connected { process, link, containment, held })
+}
+
+/// The folder, and in it a new secret, which the next host says to the warden.
+fn make_meeting(folder: &Path) -> Result<String, WardenError> {
+    let make = || -> io::Result<String> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let mut bytes = [0; SECRET_BYTES];
+        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+        let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = folder.join(SECRET);
+        let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all(secret.as_bytes())?;
+        Ok(secret)
+    };
+    make().map_err(|source| WardenError::Meeting { path: folder.to_owned(), source })
+}
+
+async fn greet(
+    config: &WardenConfig,
+    process: &mut WardenProcess,
+    link: &Link,
+    secret: String,
+    replaces: bool,
+) -> Result<(Containment, Vec<AttemptId>), WardenError> {
     let hello = Hello {
         version: VERSION,
+        secret,
         epoch: config.epoch,
         scratch: config.scratch.clone(),
         containment: config.containment,
+        keep: config.keep,
+        meeting: config.meeting.join(SOCKET),
+        replaces,
     };
     let frame = crate::warden::protocol::encode(&Order::Hello(hello))
         .map_err(|error| WardenError::NoAnswer { reason: error.to_string() })?;
-    link.send(frame, None);
+    link.send(frame, Vec::new());
     match tokio::time::timeout(HANDSHAKE_MAX, process.next()).await {
-        Ok(Some(Notice::Welcome { containment })) => Ok((process, link, containment)),
-        Ok(Some(Notice::Refused { reason })) => Err(WardenError::Refused { reason }),
-        Ok(Some(Notice::Started { .. } | Notice::Exit { .. })) => {
+        Ok(Some(Heard { notice: Notice::Welcome { containment, held }, .. })) => Ok((containment, held)),
+        Ok(Some(Heard { notice: Notice::Refused { reason }, .. })) => Err(WardenError::Refused { reason }),
+        Ok(Some(Heard { notice: Notice::Started { .. } | Notice::Held { .. } | Notice::Exit { .. }, .. })) => {
             Err(WardenError::NoAnswer { reason: "it spoke of attempts before the handshake".into() })
         }
         Ok(None) => Err(WardenError::NoAnswer { reason: "it ended; its own words are on the host's stderr".into() }),
@@ -335,12 +503,16 @@ async fn connect(config: &WardenConfig) -> Result<(WardenProcess, Link, Containm
 /// so that nothing of them runs any more when they are called lost.
 async fn watch_over(shared: Arc<Shared>, mut process: WardenProcess) {
     loop {
-        while let Some(notice) = process.next().await {
-            match notice {
-                Notice::Started { id, at } => shared.tell(id, Word::Started { at }),
-                Notice::Exit { id, exit } => shared.tell(id, Word::Exit(exit)),
-                Notice::Welcome { .. } | Notice::Refused { .. } => {}
+        while let Some(heard) = process.next().await {
+            match (heard.notice, heard.held) {
+                (Notice::Started { id, at }, _) => shared.tell(id, Word::Started { at }),
+                (Notice::Held { id, at }, Some(output)) => shared.tell(id, Word::Held { at, output }),
+                (Notice::Exit { id, exit }, _) => shared.tell(id, Word::Exit(exit)),
+                (Notice::Welcome { .. } | Notice::Refused { .. } | Notice::Held { .. }, _) => {}
             }
+        }
+        if shared.let_go.is_cancelled() && shared.keeps() {
+            return;
         }
         let pid = process.pid();
         process.wait().await;
@@ -366,7 +538,7 @@ async fn watch_over(shared: Arc<Shared>, mut process: WardenProcess) {
 async fn restart(shared: &Shared, dead: u64) -> Option<WardenProcess> {
     let mut pause = RESTART_PAUSE_FIRST;
     loop {
-        let taken = match connect(&shared.config).await {
+        let taken = match start_one(&shared.config, true).await {
             Ok(connected) => shared.take_on(connected),
             Err(error) => {
                 tracing::error!("failed to start a warden: {error}");
@@ -384,123 +556,85 @@ async fn restart(shared: &Shared, dead: u64) -> Option<WardenProcess> {
     }
 }
 
-/// Turns one attempt's words and pipes into its reports.
+/// Turns one attempt's words and output into its reports.
 struct Follower {
     shared: Arc<Shared>,
     id: AttemptId,
-    reports: Reports,
-}
-
-/// One stream of an attempt, until its end.
-struct Source {
-    stream: Stream,
-    pipe: Option<pipe::Receiver>,
+    reports: Sender,
 }
 
 impl Follower {
-    async fn follow(self, mut heard: mpsc::UnboundedReceiver<Word>, stdout: pipe::Receiver, stderr: pipe::Receiver) {
-        let mut stdout = Source { stream: Stream::Stdout, pipe: Some(stdout) };
-        let mut stderr = Source { stream: Stream::Stderr, pipe: Some(stderr) };
-        let exit = self.follow_to_exit(&mut heard, &mut stdout, &mut stderr).await;
+    /// `sources`: of an attempt that is started; those of an adopted one come with the warden's answer.
+    async fn follow(mut self, mut heard: mpsc::UnboundedReceiver<Word>, sources: Option<Sources>, kept: LogKept) {
+        let (shared, id) = (self.shared.clone(), self.id);
+        tokio::select! {
+            biased;
+            // What was read and is not kept stands in the spools; the next host goes on from there.
+            () = shared.let_go.cancelled() => {}
+            () = self.follow_to_end(&mut heard, sources, kept) => {}
+        }
+        shared.state().attempts.remove(&id);
+    }
+
+    async fn follow_to_end(
+        &mut self,
+        heard: &mut mpsc::UnboundedReceiver<Word>,
+        sources: Option<Sources>,
+        kept: LogKept,
+    ) {
+        let mut sources = sources;
+        let exit = self.follow_to_exit(heard, &mut sources, kept).await;
         // Nobody who could write is left, so what is in the pipes now is all there will be. Where another process holds
         // a pipe all the same, because it was handed over, its bytes are not the attempt's.
-        self.drain(&mut stdout).await;
-        self.drain(&mut stderr).await;
+        if let Some(sources) = &mut sources {
+            while let Some(chunk) = sources.take_rest() {
+                self.reports.pass_on(chunk, sources).await;
+            }
+        }
         self.shared.state().attempts.remove(&self.id);
-        let _ = self.reports.send(Report::Exit(exit)).await;
+        self.reports.send(Report::Exit(exit)).await;
     }
 
     async fn follow_to_exit(
-        &self,
+        &mut self,
         heard: &mut mpsc::UnboundedReceiver<Word>,
-        stdout: &mut Source,
-        stderr: &mut Source,
+        sources: &mut Option<Sources>,
+        kept: LogKept,
     ) -> Exit {
         let silence = || Exit::Lost { reason: "the host gave up its warden".into() };
-        match heard.recv().await {
-            Some(Word::Started { at }) => drop(self.reports.send(Report::Started { at, digest: None }).await),
+        let at = match heard.recv().await {
+            Some(Word::Started { at }) => at,
+            Some(Word::Held { at, output }) => match take_over(output, kept) {
+                Ok(taken) => {
+                    *sources = Some(taken);
+                    at
+                }
+                Err(error) => return Exit::Lost { reason: format!("its output cannot be read any more: {error}") },
+            },
             Some(Word::Exit(exit)) => return exit,
             None => return silence(),
-        }
+        };
+        self.reports.send(Report::Started { at, digest: None }).await;
+        let Some(sources) = sources else { return silence() };
         loop {
             let chunk = tokio::select! {
                 word = heard.recv() => match word {
                     Some(Word::Exit(exit)) => return exit,
-                    Some(Word::Started { .. }) => continue,
+                    Some(Word::Started { .. } | Word::Held { .. }) => continue,
                     None => return silence(),
                 },
-                chunk = stdout.next(), if stdout.pipe.is_some() => chunk,
-                chunk = stderr.next(), if stderr.pipe.is_some() => chunk,
+                chunk = sources.next() => chunk,
             };
-            self.pass_on(chunk).await;
-        }
-    }
-
-    async fn drain(&self, source: &mut Source) {
-        while let Some(chunk) = source.take_rest() {
-            self.pass_on(Some(chunk)).await;
-        }
-    }
-
-    async fn pass_on(&self, chunk: Option<Report>) {
-        if let Some(chunk) = chunk {
-            // When nobody listens any more the bytes are read all the same, or the task would stand still for ever.
-            let _ = self.reports.send(chunk).await;
+            if let Some(chunk) = chunk {
+                self.reports.pass_on(chunk, sources).await;
+            }
         }
     }
 }
 
-impl Source {
-    /// Waits for bytes; `None` when there was nothing after all, or the stream is over.
-    async fn next(&mut self) -> Option<Report> {
-        let pipe = self.pipe.as_ref()?;
-        if pipe.readable().await.is_err() {
-            self.pipe = None;
-            return None;
-        }
-        self.take_now()
-    }
-
-    fn take_now(&mut self) -> Option<Report> {
-        let mut bytes = vec![0; CHUNK_BYTES_FIRST];
-        match self.pipe.as_ref()?.try_read(&mut bytes) {
-            Ok(0) => {
-                self.pipe = None;
-                None
-            }
-            Ok(read) => {
-                let is_full = read == bytes.len();
-                bytes.truncate(read);
-                if is_full {
-                    self.fill(&mut bytes);
-                }
-                Some(Report::Output { stream: self.stream, bytes, at: None })
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
-            Err(_) => {
-                self.pipe = None;
-                None
-            }
-        }
-    }
-
-    /// What is there after the exit, asked of the kernel itself: the runtime may not have heard of it yet, and would
-    /// answer that there is nothing.
-    fn take_rest(&mut self) -> Option<Report> {
-        let pipe = self.pipe.as_ref()?;
-        let mut bytes = vec![0; CHUNK_BYTES_MAX];
-        let read = rustix::io::retry_on_intr(|| rustix::io::read(pipe, &mut bytes[..])).unwrap_or(0);
-        bytes.truncate(read);
-        (read > 0).then_some(Report::Output { stream: self.stream, bytes, at: None })
-    }
-
-    /// Takes more behind a first chunk that was full, so that much output costs few reports and little output no large
-    /// buffer. Whatever goes wrong here is met again at the next read.
-    fn fill(&self, bytes: &mut Vec<u8>) {
-        let Some(pipe) = &self.pipe else { return };
-        let start = bytes.len();
-        bytes.resize(CHUNK_BYTES_MAX, 0);
-        let read = pipe.try_read(&mut bytes[start..]).unwrap_or(0);
-        bytes.truncate(start + read);
-    }
+fn take_over([stdout, stdout_spool, stderr, stderr_spool]: HeldEnds, kept: LogKept) -> io::Result<Sources> {
+    Ok(Sources {
+        stdout: Source::take_over(Stream::Stdout, stdout, stdout_spool, kept.stdout)?,
+        stderr: Source::take_over(Stream::Stderr, stderr, stderr_spool, kept.stderr)?,
+    })
 }

@@ -4,16 +4,19 @@
 //! once, after its root was reaped and the rest of its tree is gone (or could not be killed for `ENDING_MAX`). Must not
 //! know: the socket.
 
-use super::channel::Pipes;
+use super::channel::{HeldOutput, Pipes};
 use super::identity::Identity;
 use super::protocol::{Containment, Hello, Notice, StartOrder};
 use super::spawn::{self, NotSpawned, OutOfMemoryScore, ScriptFile};
 use super::tree::{Forest, Tree};
 use hostler_model::{AttemptId, Epoch, Exit, Timestamp};
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -30,7 +33,11 @@ const ENDED_REMEMBERED: usize = 4_096;
 #[derive(Debug)]
 pub(super) enum OpenError {
     ProcUnreadable,
-    Scratch { source: io::Error },
+    Scratch {
+        source: io::Error,
+    },
+    /// Another warden works with the same folder and does not end.
+    Held,
 }
 
 pub(super) struct Attempts {
@@ -43,6 +50,10 @@ pub(super) struct Attempts {
     /// The same, to look up and to forget the oldest.
     ended: HashSet<AttemptId>,
     ended_in_order: VecDeque<AttemptId>,
+    /// Ended, and not yet forgotten by the host.
+    over: HashMap<AttemptId, Over>,
+    /// Every attempt of this epoch and later ones that was started was started here.
+    since: Epoch,
     /// How many processes were reaped that were no root.
     orphans_ended: u64,
 }
@@ -54,7 +65,22 @@ struct Attempt {
     kill_at: Option<Instant>,
     /// Kept while the script runs; shells read their script as they go.
     _script: Option<ScriptFile>,
+    held: Option<Held>,
 }
+
+/// What the next host needs to go on with an attempt.
+struct Held {
+    started: Timestamp,
+    output: HeldOutput,
+}
+
+struct Over {
+    exit: Exit,
+    held: Held,
+}
+
+/// A notice and the descriptors that go with it.
+pub(super) type Answer = (Notice, Vec<OwnedFd>);
 
 enum State {
     Running,
@@ -69,8 +95,10 @@ impl Attempts {
     /// Ends what dead wardens have left, and makes ready for attempts.
     pub(super) fn open(hello: &Hello) -> Result<Self, OpenError> {
         let identity = Identity::own().ok_or(OpenError::ProcUnreadable)?;
+        let held = hold(&hello.scratch)?;
         let forest = Forest::open(identity, hello.containment);
-        let scripts = ScriptFolder::make(&hello.scratch, identity).map_err(|source| OpenError::Scratch { source })?;
+        let scripts = ScriptFolder::make(&hello.scratch, identity, held);
+        let scripts = scripts.map_err(|source| OpenError::Scratch { source })?;
         Ok(Self {
             epoch: hello.epoch,
             forest,
@@ -80,8 +108,21 @@ impl Attempts {
             roots: HashMap::new(),
             ended: HashSet::new(),
             ended_in_order: VecDeque::new(),
+            over: HashMap::new(),
+            since: if hello.replaces { Epoch(hello.epoch.0 + 1) } else { hello.epoch },
             orphans_ended: 0,
         })
+    }
+
+    pub(super) fn welcome(&self) -> Notice {
+        let held = self.current.iter().filter(|(_, attempt)| attempt.held.is_some()).map(|(id, _)| *id);
+        let held = held.chain(self.over.keys().copied()).collect();
+        Notice::Welcome { containment: self.containment(), held }
+    }
+
+    /// Nobody would miss anything if this warden ended now.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.current.is_empty() && self.over.is_empty()
     }
 
     pub(super) fn containment(&self) -> Containment {
@@ -94,12 +135,53 @@ impl Attempts {
 
     /// Another hello: only a host that is not older than the last one may go on.
     pub(super) fn greet_again(&mut self, epoch: Epoch) -> Notice {
-        if epoch < self.epoch {
-            let (theirs, ours) = (epoch.0, self.epoch.0);
-            return Notice::Refused { reason: format!("epoch {theirs} is over, this warden has seen epoch {ours}") };
+        if let Some(refused) = self.refuse(epoch) {
+            return refused;
         }
         self.epoch = epoch;
-        Notice::Welcome { containment: self.containment() }
+        self.welcome()
+    }
+
+    pub(super) fn refuse(&self, epoch: Epoch) -> Option<Notice> {
+        let (theirs, ours) = (epoch.0, self.epoch.0);
+        let reason = || format!("epoch {theirs} is over, this warden has seen epoch {ours}");
+        (theirs < ours).then(|| Notice::Refused { reason: reason() })
+    }
+
+    /// Gives a host what it needs to go on with an attempt of an earlier one.
+    pub(super) fn adopt(&self, id: AttemptId) -> Vec<Answer> {
+        let over = self.over.get(&id);
+        let held = self.current.get(&id).and_then(|attempt| attempt.held.as_ref()).or(over.map(|over| &over.held));
+        let Some(held) = held else {
+            let exit = self.explain_absence(id);
+            return vec![(Notice::Exit { id, exit }, Vec::new())];
+        };
+        match held.output.share() {
+            Ok(descriptors) => {
+                let mut answers = vec![(Notice::Held { id, at: held.started }, descriptors)];
+                answers.extend(over.map(|over| (Notice::Exit { id, exit: over.exit.clone() }, Vec::new())));
+                answers
+            }
+            Err(error) => {
+                let reason = format!("its output cannot be handed over: {error}");
+                vec![(Notice::Exit { id, exit: Exit::Lost { reason } }, Vec::new())]
+            }
+        }
+    }
+
+    fn explain_absence(&self, id: AttemptId) -> Exit {
+        if id.epoch >= self.since && !self.ended.contains(&id) {
+            let reason = "the host ended before it was started".into();
+            return Exit::NotStarted { reason, transient: true };
+        }
+        Exit::Lost { reason: "the warden does not know it any more".into() }
+    }
+
+    pub(super) fn forget(&mut self, id: AttemptId) {
+        self.over.remove(&id);
+        if let Some(attempt) = self.current.get_mut(&id) {
+            attempt.held = None;
+        }
     }
 
     /// Starts the attempt, or does nothing if it is there.
@@ -113,14 +195,14 @@ impl Attempts {
             return Some(Notice::Exit { id, exit: Exit::Lost { reason } });
         }
         match self.try_start(order, pipes) {
-            Ok(()) => Some(Notice::Started { id, at: now() }),
+            Ok(at) => Some(Notice::Started { id, at }),
             Err(NotSpawned { reason, transient }) => {
                 Some(Notice::Exit { id, exit: Exit::NotStarted { reason, transient } })
             }
         }
     }
 
-    fn try_start(&mut self, order: &StartOrder, pipes: Pipes) -> Result<(), NotSpawned> {
+    fn try_start(&mut self, order: &StartOrder, pipes: Pipes) -> Result<Timestamp, NotSpawned> {
         let id = order.id;
         if id.epoch < self.epoch {
             let (theirs, ours) = (id.epoch.0, self.epoch.0);
@@ -132,8 +214,9 @@ impl Attempts {
         let score = &self.score;
         let mark = self.forest.mark(id);
         let mut script = None;
+        let Pipes { stdout, stderr, held } = pipes;
         let planted = self.forest.plant(|| {
-            let spawned = spawn::spawn(order, prepared, &mark, pipes, score)?;
+            let spawned = spawn::spawn(order, prepared, &mark, (stdout, stderr), score)?;
             script = spawned.script;
             Ok(spawned.pid)
         });
@@ -142,8 +225,10 @@ impl Attempts {
             transient: true,
         })??;
         self.roots.insert(tree.root.as_raw_pid(), id);
-        self.current.insert(id, Attempt { tree, state: State::Running, kill_at: None, _script: script });
-        Ok(())
+        let started = now();
+        let held = held.map(|output| Held { started, output });
+        self.current.insert(id, Attempt { tree, state: State::Running, kill_at: None, _script: script, held });
+        Ok(started)
     }
 
     pub(super) fn stop(&mut self, id: AttemptId, grace: Duration) {
@@ -266,10 +351,11 @@ impl Attempts {
         {
             self.ended.remove(&oldest);
         }
-        match attempt.state {
-            State::Running => None,
-            State::Ending { exit, .. } => Some(Notice::Exit { id, exit }),
+        let State::Ending { exit, .. } = attempt.state else { return None };
+        if let Some(held) = attempt.held {
+            self.over.insert(id, Over { exit: exit.clone(), held });
         }
+        Some(Notice::Exit { id, exit })
     }
 }
 
@@ -306,10 +392,12 @@ impl Attempt {
 /// Where this warden keeps scripts; removed with it.
 struct ScriptFolder {
     path: PathBuf,
+    /// The lock on the folder above, let go of by the kernel when this process ends.
+    _held: File,
 }
 
 impl ScriptFolder {
-    fn make(scratch: &Path, identity: Identity) -> io::Result<Self> {
+    fn make(scratch: &Path, identity: Identity, held: File) -> io::Result<Self> {
         for entry in fs::read_dir(scratch)?.flatten() {
             let left = entry.file_name().to_str().and_then(Identity::parse);
             if left.is_some_and(Identity::is_dead_here) {
@@ -318,7 +406,25 @@ impl ScriptFolder {
         }
         let path = scratch.join(identity.to_string());
         fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self { path })
+        Ok(Self { path, _held: held })
+    }
+}
+
+/// Waits until the warden before us has ended, and with it its attempts: they may still be on their way out when the
+/// next host is there already.
+fn hold(scratch: &Path) -> Result<File, OpenError> {
+    const PREDECESSOR_MAX: Duration = Duration::from_secs(5);
+    let folder = File::open(scratch).map_err(|source| OpenError::Scratch { source })?;
+    let since = Instant::now();
+    loop {
+        match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(folder),
+            Err(Errno::WOULDBLOCK | Errno::INTR) if since.elapsed() < PREDECESSOR_MAX => {
+                super::pause(Duration::from_millis(5));
+            }
+            Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(OpenError::Held),
+            Err(errno) => return Err(OpenError::Scratch { source: errno.into() }),
+        }
     }
 }
 

@@ -1,13 +1,16 @@
-//! The warden's end of the socket to the host: whole orders in, with the pipe ends that came along, and notices out.
+//! The warden's end of the socket to a host: whole orders in, with the descriptors that came along, and notices out.
 //!
-//! Invariants: it never blocks; a `Start` is given back only together with its two pipe ends; what cannot be written
-//! yet is kept, and is bounded by two notices per attempt. Must not know: what orders mean.
+//! Invariants: it never blocks; a `Start` is given back only together with its descriptors; what cannot be written
+//! yet is kept, and is bounded by a few notices per attempt. Must not know: what orders mean.
 
-use super::protocol::{Decoder, FrameError, Notice, Order, encode};
+use super::protocol::{Decoder, FrameError, HELD_DESCRIPTORS, Knock, Notice, Order, encode, knock};
 use rustix::io::Errno;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+};
+use serde_json::value::RawValue;
 use std::collections::VecDeque;
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -18,22 +21,41 @@ const DESCRIPTORS_PER_READ: usize = 32;
 pub(super) enum ChannelError {
     #[error("the host sent something unreadable")]
     Frame(#[from] FrameError),
-    #[error("the host sent an order to start without its two pipes")]
+    #[error("the host sent an order to start without its pipes")]
     PipesMissing,
 }
 
-/// The write ends of an attempt's stdout and stderr.
+/// What an order to start came with.
 pub(super) struct Pipes {
+    /// The write ends.
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
+    pub(super) held: Option<HeldOutput>,
+}
+
+/// What the next host needs to go on with an attempt's output: pipe and spool of stdout, then of stderr.
+pub(super) struct HeldOutput([OwnedFd; HELD_DESCRIPTORS]);
+
+impl HeldOutput {
+    /// For a host; ours stay here.
+    pub(super) fn share(&self) -> std::io::Result<Vec<OwnedFd>> {
+        self.0.iter().map(OwnedFd::try_clone).collect()
+    }
 }
 
 pub(super) struct Channel {
     socket: OwnedFd,
     decoder: Decoder,
     descriptors: VecDeque<OwnedFd>,
-    outgoing: VecDeque<u8>,
+    outgoing: VecDeque<Outgoing>,
     host_gone: bool,
+}
+
+/// Notices that are written by one call, and the descriptors that go with the first byte.
+struct Outgoing {
+    bytes: Vec<u8>,
+    sent: usize,
+    descriptors: Vec<OwnedFd>,
 }
 
 impl Channel {
@@ -80,35 +102,61 @@ impl Channel {
         }
     }
 
-    /// The next whole order, with its pipes if it is a `Start`.
+    /// The next whole order, with its descriptors if it is a `Start`.
     pub(super) fn next(&mut self) -> Result<Option<(Order, Option<Pipes>)>, ChannelError> {
         let Some(order) = self.decoder.next::<Order>()? else { return Ok(None) };
-        let pipes = match order {
-            Order::Start(_) => Some(self.take_pipes()?),
-            Order::Hello(_) | Order::Stop { .. } | Order::Kill { .. } => None,
+        let pipes = match &order {
+            Order::Start(start) => Some(self.take_pipes(start.is_held)?),
+            Order::Hello(_)
+            | Order::Adopt { .. }
+            | Order::Forget { .. }
+            | Order::Stop { .. }
+            | Order::Kill { .. }
+            | Order::End => None,
         };
         Ok(Some((order, pipes)))
     }
 
-    fn take_pipes(&mut self) -> Result<Pipes, ChannelError> {
-        let stdout = self.descriptors.pop_front().ok_or(ChannelError::PipesMissing)?;
-        let stderr = self.descriptors.pop_front().ok_or(ChannelError::PipesMissing)?;
-        Ok(Pipes { stdout, stderr })
+    /// The first words of somebody whose version is not known yet; they are still given back by `next`. An error: it is
+    /// no host.
+    pub(super) fn knock(&self) -> Result<Option<Knock>, ChannelError> {
+        let Some(text) = self.decoder.peek::<Box<RawValue>>()? else { return Ok(None) };
+        knock(&text).map(Some).ok_or(ChannelError::Frame(FrameError::NoHello))
+    }
+
+    fn take_pipes(&mut self, is_held: bool) -> Result<Pipes, ChannelError> {
+        let mut take = || self.descriptors.pop_front().ok_or(ChannelError::PipesMissing);
+        let (stdout, stderr) = (take()?, take()?);
+        let held = if is_held { Some(HeldOutput([take()?, take()?, take()?, take()?])) } else { None };
+        Ok(Pipes { stdout, stderr, held })
     }
 
     pub(super) fn send(&mut self, notice: &Notice) {
-        match encode(notice) {
-            Ok(frame) => self.outgoing.extend(frame),
+        self.send_with(notice, Vec::new());
+    }
+
+    pub(super) fn send_with(&mut self, notice: &Notice, descriptors: Vec<OwnedFd>) {
+        let Ok(frame) = encode(notice) else {
             // Notices hold no text that could grow; if one did, the host learns the end of the attempt from our death.
-            Err(_) => self.host_gone = true,
+            self.host_gone = true;
+            return;
+        };
+        match self.outgoing.back_mut() {
+            Some(last) if descriptors.is_empty() => last.bytes.extend(frame),
+            Some(_) | None => self.outgoing.push_back(Outgoing { bytes: frame, sent: 0, descriptors }),
         }
     }
 
     pub(super) fn flush(&mut self) {
-        while !self.outgoing.is_empty() {
-            let (front, _) = self.outgoing.as_slices();
-            match rustix::net::send(&self.socket, front, SendFlags::NOSIGNAL) {
-                Ok(sent) => drop(self.outgoing.drain(..sent)),
+        while let Some(front) = self.outgoing.front_mut() {
+            match send(&self.socket, &front.bytes[front.sent..], &front.descriptors) {
+                Ok(sent) => {
+                    front.sent += sent;
+                    front.descriptors.clear();
+                    if front.sent == front.bytes.len() {
+                        self.outgoing.pop_front();
+                    }
+                }
                 Err(Errno::AGAIN) => return,
                 Err(Errno::INTR) => {}
                 Err(_) => {
@@ -118,4 +166,23 @@ impl Channel {
             }
         }
     }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        // The first host's socket is our stdin, too: without this it would wait for our end in vain.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+    }
+}
+
+fn send(socket: &OwnedFd, bytes: &[u8], descriptors: &[OwnedFd]) -> Result<usize, Errno> {
+    if descriptors.is_empty() {
+        return rustix::net::send(socket, bytes, SendFlags::NOSIGNAL);
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HELD_DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+    let has_room = ancillary.push(SendAncillaryMessage::ScmRights(&borrowed));
+    debug_assert!(has_room, "the space is made for these descriptors");
+    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)
 }

@@ -44,6 +44,14 @@ impl Version {
         }
     }
 
+    /// The file by which it is known whether anybody is in it, and what it then says.
+    fn count(self) -> (&'static str, &'static [u8]) {
+        match self {
+            Self::Pids => ("pids.current", b"0\n"),
+            Self::Unified => ("cgroup.procs", b""),
+        }
+    }
+
     fn containment(self) -> Containment {
         match self {
             Self::Pids => Containment::PidsGroup,
@@ -55,10 +63,35 @@ impl Version {
 /// The control group of one attempt.
 pub(super) struct Leaf {
     path: PathBuf,
-    /// Takes whoever enters, and says who is in it. None in a leaf that a dead warden has left.
-    entrance: Option<File>,
+    /// None in a leaf that a dead warden has left.
+    doors: Option<Doors>,
     /// It allows no more processes.
     is_closed: bool,
+}
+
+/// The files of a leaf that every attempt needs, held open.
+struct Doors {
+    /// Takes whoever enters.
+    entrance: File,
+    /// How many are in it, as text. The list of members would not do: of a file that stays open, version 1 gives a list
+    /// that is up to a second old.
+    count: File,
+    /// What `count` says when nobody is in it.
+    nobody: &'static [u8],
+}
+
+impl Doors {
+    fn open(leaf: &Path, version: Version) -> io::Result<Self> {
+        let entrance = File::options().write(true).open(leaf.join(version.entrance()))?;
+        let (name, nobody) = version.count();
+        Ok(Self { entrance, count: File::open(leaf.join(name))?, nobody })
+    }
+
+    /// Whether the kernel counts nobody. Who has ended and was not waited for may be counted still.
+    fn is_nobody_counted(&self) -> bool {
+        let mut text = [0; 64];
+        self.count.read_at(&mut text, 0).is_ok_and(|read| &text[..read] == self.nobody)
+    }
 }
 
 impl Groups {
@@ -98,10 +131,10 @@ impl Groups {
         let path = self.base.join(self.made.to_string());
         self.made += 1;
         fs::create_dir(&path)?;
-        let entrance = File::options().read(true).write(true).open(path.join(self.version.entrance()));
-        let leaf = Leaf { path, entrance: None, is_closed: false };
-        match entrance {
-            Ok(entrance) => Ok(Leaf { entrance: Some(entrance), ..leaf }),
+        let doors = Doors::open(&path, self.version);
+        let leaf = Leaf { path, doors: None, is_closed: false };
+        match doors {
+            Ok(doors) => Ok(Leaf { doors: Some(doors), ..leaf }),
             Err(error) => {
                 leaf.remove();
                 Err(error)
@@ -120,7 +153,7 @@ impl Groups {
 
     /// Does `work` inside the leaf; what it spawns is born there.
     pub(super) fn within<T>(&self, leaf: &Leaf, work: impl FnOnce() -> T) -> io::Result<T> {
-        leaf.entrance.as_ref().ok_or(io::ErrorKind::NotFound)?.write_all(b"0")?;
+        (&leaf.doors.as_ref().ok_or(io::ErrorKind::NotFound)?.entrance).write_all(b"0")?;
         let done = work();
         // It worked for the probe. If it fails all the same we stay in the leaf: it is then removed later, and the next
         // attempt enters its own from here.
@@ -152,10 +185,8 @@ impl Drop for Groups {
 
 impl Leaf {
     pub(super) fn is_empty(&self) -> bool {
-        let mut first = [0; 16];
-        let read = self.entrance.as_ref().map(|entrance| entrance.read_at(&mut first, 0));
-        // The usual case for the price of one call; whoever is in it may be us.
-        matches!(read, Some(Ok(0))) || self.members().is_empty()
+        // The usual case for the price of one call; whoever is counted may be us, or have ended.
+        self.doors.as_ref().is_some_and(Doors::is_nobody_counted) || self.members().is_empty()
     }
 
     pub(super) fn signal(&self, signal: Signal) {
@@ -205,7 +236,7 @@ impl Leaf {
 
 fn leaves(base: &Path) -> impl Iterator<Item = Leaf> {
     let entries = fs::read_dir(base).into_iter().flatten().flatten();
-    let leaf = |entry: fs::DirEntry| Leaf { path: entry.path(), entrance: None, is_closed: false };
+    let leaf = |entry: fs::DirEntry| Leaf { path: entry.path(), doors: None, is_closed: false };
     entries.filter(|entry| entry.path().is_dir()).map(leaf)
 }
 

@@ -1,18 +1,26 @@
 //! What host and warden say to each other: orders one way, notices the other, each a length and a JSON text.
 //!
-//! Invariants: a frame is at most `FRAME_BYTES_MAX`; the two pipe ends of a `Start` travel with the first byte of its
-//! frame, so that they are there when the frame is complete. Must not know: sockets, processes.
+//! Invariants: a frame is at most `FRAME_BYTES_MAX`; the descriptors of a `Start` or a `Held` travel with the first byte
+//! of its frame, so that they are there when the frame is complete; a `Hello` begins with the fields of `Knock` in every
+//! version. Must not know: sockets, processes.
 
 use hostler_model::{AttemptId, Duration, Epoch, Exit, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::path::PathBuf;
 
 /// Rises when the words below change; the two sides are the same binary, except for an upgrade between them.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// The kernel takes a few MiB of arguments and environment; a script may be larger, but not without limit.
 pub(crate) const FRAME_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Of a `Start`: the write ends of stdout and stderr, and where the warden holds the output, what it holds.
+pub(crate) const START_DESCRIPTORS: usize = 2;
+
+/// What a warden holds of the output of one attempt: the read end of the pipe and the spool, of stdout and of stderr.
+pub(crate) const HELD_DESCRIPTORS: usize = 4;
 
 const LENGTH_BYTES: usize = 4;
 
@@ -35,10 +43,37 @@ pub enum Containment {
 #[derive(Serialize, Deserialize, Debug)]
 pub(crate) struct Hello {
     pub(crate) version: u32,
+    /// Proves to a warden that lives already that this is the next host: it is in a file that no task can read.
+    pub(crate) secret: String,
     pub(crate) epoch: Epoch,
-    /// An existing folder for script files, outside all workspaces.
+    /// An existing folder for script files, outside all workspaces. Held by its warden as long as it lives.
     pub(crate) scratch: PathBuf,
     pub(crate) containment: Containment,
+    /// How long attempts may go on without a host; not at all where it is zero.
+    pub(crate) keep: Duration,
+    /// The socket at which the next host finds the warden; needed where `keep` is not zero.
+    pub(crate) meeting: PathBuf,
+    /// This warden follows one of the same epoch, of whose attempts it knows nothing.
+    pub(crate) replaces: bool,
+}
+
+/// The part of a `Hello` that all versions share.
+#[derive(Deserialize, Debug)]
+pub(crate) struct Knock {
+    pub(crate) version: u32,
+    pub(crate) secret: String,
+}
+
+/// As `Order::Hello` is written, read only so far as all versions share it.
+#[derive(Deserialize, Debug)]
+enum AnyHello {
+    Hello(Knock),
+}
+
+/// The first words of somebody at the socket; `None` if they are not those of a host.
+pub(crate) fn knock(text: &RawValue) -> Option<Knock> {
+    let AnyHello::Hello(knock) = serde_json::from_str(text.get()).ok()?;
+    Some(knock)
 }
 
 #[derive(Serialize, Deserialize, Debug)]
@@ -53,13 +88,23 @@ pub(crate) struct StartOrder {
     pub(crate) program: Program,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) workspace: PathBuf,
+    /// The warden gets what it needs to hold the output, too.
+    pub(crate) is_held: bool,
 }
 
 #[derive(Serialize, Deserialize, Debug)]
 pub(crate) enum Order {
     Hello(Hello),
-    /// Accompanied by the write ends of stdout and stderr.
+    /// Accompanied by `START_DESCRIPTORS`, and `HELD_DESCRIPTORS` where it is held.
     Start(StartOrder),
+    /// Asks for an attempt that an earlier host started.
+    Adopt {
+        id: AttemptId,
+    },
+    /// The exit is durable, or nobody wants it: what is held of the attempt may go.
+    Forget {
+        id: AttemptId,
+    },
     Stop {
         id: AttemptId,
         grace: Duration,
@@ -67,6 +112,8 @@ pub(crate) enum Order {
     Kill {
         id: AttemptId,
     },
+    /// Ends all attempts and the warden, whatever `keep` says.
+    End,
 }
 
 #[derive(Serialize, Deserialize, Debug)]
@@ -74,6 +121,8 @@ pub(crate) enum Notice {
     /// The warden is ready, and the orphans of dead wardens are gone.
     Welcome {
         containment: Containment,
+        /// Attempts of earlier hosts, those included that have ended since.
+        held: Vec<AttemptId>,
     },
     /// The host is older than one that this warden has obeyed, or speaks another version.
     Refused {
@@ -81,6 +130,12 @@ pub(crate) enum Notice {
     },
     Started {
         id: AttemptId,
+        at: Timestamp,
+    },
+    /// Answers `Adopt`, accompanied by `HELD_DESCRIPTORS`.
+    Held {
+        id: AttemptId,
+        /// When it was started.
         at: Timestamp,
     },
     /// Nothing of the attempt is left.
@@ -98,6 +153,8 @@ pub(crate) enum FrameError {
     Encode { source: serde_json::Error },
     #[error("a message cannot be read")]
     Decode { source: serde_json::Error },
+    #[error("the first message is not the hello of a host")]
+    NoHello,
 }
 
 pub(crate) fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
@@ -126,6 +183,17 @@ impl Decoder {
     }
 
     pub(crate) fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+        let Some((message, length)) = self.read()? else { return Ok(None) };
+        self.taken += length;
+        Ok(Some(message))
+    }
+
+    /// The next message, which `next` then gives back again.
+    pub(crate) fn peek<T: DeserializeOwned>(&self) -> Result<Option<T>, FrameError> {
+        Ok(self.read()?.map(|(message, _)| message))
+    }
+
+    fn read<T: DeserializeOwned>(&self) -> Result<Option<(T, usize)>, FrameError> {
         let rest = &self.bytes[self.taken..];
         let Some((length, rest)) = rest.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
@@ -134,8 +202,7 @@ impl Decoder {
         }
         let Some(text) = rest.get(..length) else { return Ok(None) };
         let message = serde_json::from_slice(text).map_err(|source| FrameError::Decode { source })?;
-        self.taken += LENGTH_BYTES + length;
-        Ok(Some(message))
+        Ok(Some((message, LENGTH_BYTES + length)))
     }
 }
 

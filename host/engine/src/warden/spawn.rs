@@ -6,7 +6,6 @@
 //! exec, so that the standard library may use `posix_spawn`, which does not copy page tables. Must not know: attempts'
 //! states, control groups.
 
-use super::channel::Pipes;
 use super::identity::MARK;
 use super::protocol::{Program, StartOrder};
 use rustix::io::Errno;
@@ -14,6 +13,7 @@ use rustix::process::Pid;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -121,13 +121,13 @@ pub(super) fn spawn(
     order: &StartOrder,
     prepared: Prepared,
     mark: &str,
-    pipes: Pipes,
+    (stdout, stderr): (OwnedFd, OwnedFd),
     score: &OutOfMemoryScore,
 ) -> Result<Spawned, NotSpawned> {
     let mut command = Command::new(&prepared.program);
     command.arg0(&prepared.name).args(&prepared.args).current_dir(&order.workspace).process_group(0);
     command.env_clear().envs(order.env.iter().map(|(name, value)| (name, value))).env(MARK, mark);
-    command.stdin(Stdio::null()).stdout(pipes.stdout).stderr(pipes.stderr);
+    command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
     let child = score.raised(|| command.spawn()).map_err(|error| explain(&error, &prepared))?;
     Ok(Spawned { pid: Pid::from_child(&child), script: prepared.script })
 }

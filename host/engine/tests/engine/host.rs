@@ -48,6 +48,8 @@ impl Host {
             epoch: opened.epoch,
             scratch,
             containment: Containment::default(),
+            keep: Duration::ZERO,
+            meeting: data.join("warden"),
         };
         let process = ProcessExecutor::start_warden(warden).await.expect("the warden starts");
         let executors = Executors {

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod container;
+mod keep;
 mod process;
 mod proxy;
 

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-const TESTBED: &str = env!("CARGO_BIN_EXE_executor-testbed");
+pub(crate) const TESTBED: &str = env!("CARGO_BIN_EXE_executor-testbed");
 
 /// Where the machine has no such control groups the warden falls back to marks, and the case runs twice the same way.
 const CONTAINMENTS: [Containment; 3] = [Containment::PidsGroup, Containment::UnifiedGroup, Containment::Marks];
@@ -47,11 +47,13 @@ async fn start_warden(scratch: &tempfile::TempDir, containment: Containment) -> 
         epoch: EPOCH,
         scratch: scratch.path().to_owned(),
         containment,
+        keep: Duration::ZERO,
+        meeting: scratch.path().join("none"),
     };
     ProcessExecutor::start_warden(config).await.expect("the warden starts")
 }
 
-fn script(text: &str) -> What {
+pub(crate) fn script(text: &str) -> What {
     What::Script { shell: "/bin/sh".into(), text: text.into() }
 }
 
@@ -104,7 +106,7 @@ pub(crate) async fn until(what: &str, limit: std::time::Duration, mut holds: imp
     }
 }
 
-fn is_alive(pid: i32) -> bool {
+pub(crate) fn is_alive(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 

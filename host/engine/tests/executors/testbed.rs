@@ -6,7 +6,7 @@
 use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::{Executor, Report, Start, What};
 use hostler_engine::warden::{self, Containment};
-use hostler_model::{AttemptId, Epoch, RunKey, TaskIndex};
+use hostler_model::{AttemptId, Duration, Epoch, RunKey, TaskIndex};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -25,7 +25,9 @@ fn run_host(containment: &str, folder: PathBuf, text: String) -> ExitCode {
     let containment: Containment = serde_json::from_str(&format!("\"{containment}\"")).expect("a known containment");
     let program = std::env::current_exe().expect("our own path is known");
     let epoch = Epoch(1);
-    let config = WardenConfig { program, args: vec!["warden".into()], epoch, scratch: folder.clone(), containment };
+    let (keep, meeting) = (Duration::ZERO, folder.join("none"));
+    let (args, scratch) = (vec!["warden".into()], folder.clone());
+    let config = WardenConfig { program, args, epoch, scratch, containment, keep, meeting };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     runtime.block_on(async {
         let executor = ProcessExecutor::start_warden(config).await.expect("the warden starts");

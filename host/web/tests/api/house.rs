@@ -66,7 +66,15 @@ impl House {
         std::fs::create_dir_all(&scratch).expect("a folder");
         let program = env!("CARGO_BIN_EXE_web-testbed").into();
         let containment = Containment::default();
-        let warden = WardenConfig { program, args: vec!["warden".into()], epoch: opened.epoch, scratch, containment };
+        let warden = WardenConfig {
+            program,
+            args: vec!["warden".into()],
+            epoch: opened.epoch,
+            scratch,
+            containment,
+            keep: hostler_model::Duration::ZERO,
+            meeting: data.path().join("warden"),
+        };
         let process = ProcessExecutor::start_warden(warden).await.expect("the warden starts");
         let wasm = WasmExecutor::new(runtime.commands(), clock.clone());
         let container = ContainerExecutor::new(ContainerConfig::without_engine(opened.epoch), clock.clone());
