@@ -13,6 +13,7 @@ use crate::environment::Environment;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::print::source::Source;
+use hostler_engine::Retention;
 use hostler_model::{Duration, Problems};
 use hostler_plugin::PluginSource;
 use hostler_web::Listen;
@@ -28,6 +29,10 @@ pub(crate) struct Config {
     /// Names by which clients may call the host.
     pub(crate) hosts: Vec<String>,
     pub(crate) limits: Limits,
+    pub(crate) backup: Backup,
+    /// Free bytes of the disk under which nothing new is begun; 0: no floor.
+    pub(crate) free_min: u64,
+    pub(crate) retention: Retention,
     pub(crate) stop: Stop,
     pub(crate) environment_allow: Vec<String>,
     pub(crate) container: Container,
@@ -45,6 +50,13 @@ pub(crate) struct Limits {
     /// None: as large as the disk allows.
     pub(crate) database_bytes: Option<u64>,
     pub(crate) component_bytes: u64,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Backup {
+    /// None: in the data folder.
+    pub(crate) folder: Option<PathBuf>,
+    pub(crate) keep: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -189,6 +201,14 @@ fn read(reader: &mut Reader, environment: &Environment, folder: Option<&Path>) -
             database_bytes: Some(reader.size("limits.database_bytes")).filter(|bytes| *bytes > 0),
             component_bytes: reader.size("limits.component_bytes"),
         },
+        backup: Backup {
+            folder: Some(reader.text("backup.folder"))
+                .filter(|folder| !folder.is_empty())
+                .map(|folder| std::path::absolute(&folder).unwrap_or_else(|_| folder.into())),
+            keep: reader.count("backup.keep", 100_000),
+        },
+        free_min: reader.size("storage.free_min"),
+        retention: retention(reader),
         stop: Stop {
             mode: reader.choice("stop.mode", &[("finish", StopMode::Finish), ("cancel", StopMode::Cancel)]),
             timeout: reader.span("stop.timeout"),
@@ -217,6 +237,28 @@ fn container(reader: &mut Reader, environment: &Environment) -> Container {
         pull_timeout: reader.span("container.pull_timeout"),
         away_timeout: reader.span("container.away_timeout"),
         sweep_interval: reader.span("container.sweep_interval").max(Duration::from_secs(1)),
+    }
+}
+
+/// 0 is for ever.
+fn retention(reader: &mut Reader) -> Retention {
+    fn limit<T: PartialEq + Default>(value: T) -> Option<T> {
+        (value != T::default()).then_some(value)
+    }
+    let count = |reader: &mut Reader, key| u32::try_from(reader.count(key, u32::MAX as usize)).unwrap_or(u32::MAX);
+    let runs = hostler_model::spec::Retention {
+        count: limit(count(reader, "retention.runs_count")),
+        period: limit(reader.span("retention.runs_period")),
+    };
+    Retention {
+        runs,
+        logs_bytes: limit(reader.size("retention.logs_bytes")),
+        logs_period: limit(reader.span("retention.logs_period")),
+        events_count: limit(u64::from(count(reader, "retention.events_count"))),
+        events_period: limit(reader.span("retention.events_period")),
+        fires_count: limit(count(reader, "retention.fires_count")),
+        fires_period: limit(reader.span("retention.fires_period")),
+        every: reader.longer("retention.every"),
     }
 }
 

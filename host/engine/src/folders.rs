@@ -73,7 +73,8 @@ impl Folders {
     }
 }
 
-fn make(path: &Path) -> io::Result<()> {
+/// With those above it, for the host's user only.
+pub(crate) fn make(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 

@@ -28,6 +28,7 @@ pub enum Noun {
     Event,
     Subscription,
     Plugin,
+    Backup,
     Host,
 }
 
@@ -39,6 +40,7 @@ impl Noun {
             Self::Event => "event",
             Self::Subscription => "subscription",
             Self::Plugin => "plugin",
+            Self::Backup => "backup",
             Self::Host => "host",
         }
     }
