@@ -3,8 +3,8 @@
 //! Invariants: the writer waits for none of it; while one is made no log is removed (`upkeep`). What a kill leaves of
 //! one is removed before the next. Must not know: what is in a backup.
 
+use crate::engine::Storage;
 use crate::error::Error;
-use crate::folders;
 use crate::handle::{Backup, BackupStatus, Handle};
 use hostler_model::{Actor, Problem, Timestamp};
 use hostler_store::{NamespaceId, NewBackup, NewEvent, PARTIAL, Store};
@@ -31,8 +31,10 @@ pub(crate) struct Backups {
 }
 
 impl Backups {
-    pub(crate) fn new(store: Store, dir: PathBuf, kept: usize, free_min: u64, upkeep: Arc<Mutex<()>>) -> Self {
-        Self { store, dir, kept, free_min, upkeep, begun: Mutex::default() }
+    pub(crate) fn new(store: Store, storage: &Storage, upkeep: Arc<Mutex<()>>) -> Self {
+        let Storage { backup_dir, backups_kept, free_min, .. } = storage;
+        let begun = Mutex::default();
+        Self { store, dir: backup_dir.clone(), kept: *backups_kept, free_min: *free_min, upkeep, begun }
     }
 
     fn begun(&self) -> MutexGuard<'_, VecDeque<Backup>> {
@@ -103,7 +105,7 @@ impl Backups {
     /// Blocks until it is made.
     fn make(&self, path: &Path, now: Timestamp) -> Result<u64, hostler_store::Error> {
         if path.parent() == Some(&*self.dir) {
-            folders::make(&self.dir).map_err(|source| failed("make", &self.dir, source))?;
+            Store::make_folder(&self.dir)?;
             self.sweep();
         }
         let _upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,10 +141,6 @@ impl Backups {
             (backup.status, backup.bytes) = (status, bytes);
         }
     }
-}
-
-fn failed(doing: &'static str, path: &Path, source: io::Error) -> hostler_store::Error {
-    hostler_store::Error::Io { doing, path: path.to_path_buf(), source }
 }
 
 /// Begins a backup and answers what can be asked about; it goes on whether or not anybody asks.

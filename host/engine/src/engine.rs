@@ -114,8 +114,7 @@ impl Engine {
             runtime: runtime.clone(),
         }));
         let triggers = Arc::new(Triggers::new(plugins.clone(), store.clone(), inbox.clone(), runtime));
-        let floor = DiskFloor::new(store.clone(), storage.free_min);
-        let mut core = Core::new(epoch, definitions.clone(), slots, floor);
+        let mut core = Core::new(epoch, definitions.clone(), slots, DiskFloor::new(store.clone(), storage.free_min));
         (core.now, core.wall) = (clock.steady(), clock.wall());
         let recovered = recovery::load(&mut core, &mut writer).map_err(StartError::Recovery)?;
         recovery::recover(&core, &recovered, &attempts).await;
@@ -147,8 +146,7 @@ impl Engine {
         let thread = Some(thread.map_err(StartError::Thread)?);
         info!(epoch = epoch.0, "the engine is up: {} open runs brought back", recovered.runs);
         let upkeep = Arc::new(Mutex::new(()));
-        let Storage { backup_dir, backups_kept, free_min, retention } = storage;
-        let backups = Backups::new(store.clone(), backup_dir, backups_kept, free_min, upkeep.clone());
+        let backups = Arc::new(Backups::new(store.clone(), &storage, upkeep.clone()));
         let handle = Handle::new(crate::handle::Parts {
             store,
             plugins,
@@ -160,11 +158,11 @@ impl Engine {
             counters: counters.clone(),
             attempts,
             triggers,
-            backups: Arc::new(backups),
+            backups,
             removed: Arc::new(Removed::default()),
         });
-        let retention = tokio::spawn(retention::keep(handle.clone(), folders, retention, upkeep));
-        let retention = AbortOnDropHandle::new(retention);
+        let keep = retention::keep(handle.clone(), folders, storage.retention, upkeep);
+        let retention = AbortOnDropHandle::new(tokio::spawn(keep));
         Ok(Self { handle, stop, thread, inbox, counters, executors, retention })
     }
 

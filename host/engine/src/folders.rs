@@ -73,8 +73,7 @@ impl Folders {
     }
 }
 
-/// With those above it, for the host's user only.
-pub(crate) fn make(path: &Path) -> io::Result<()> {
+fn make(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 

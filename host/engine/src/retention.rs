@@ -1,8 +1,8 @@
 //! Removes what is over its retention: runs with their logs, logs alone, events, fires.
 //!
 //! Order for a run: what is over is looked up beside the writer, then the log and the folder go, then the rows, in
-//! chores of a few milliseconds. So a crash leaves a row without a log, which is looked up again, or, after a power cut, a
-//! file without a row, which the sweep at the next start finds. Never anything of an open run.
+//! chores of a few milliseconds. So a crash leaves a row without a log, which is looked up again, or, after a power
+//! cut, a file without a row, which the sweep at the next start finds. Never anything of an open run.
 //! Must not know: SQL text, what a backup is (only that no log may go while one is made).
 
 use crate::core::Core;
@@ -24,6 +24,10 @@ const CHORE_ROWS: u32 = 256;
 const CHORE_TIME: std::time::Duration = std::time::Duration::from_millis(2);
 /// Subscriptions whose fires are looked at in one round; the next round goes on behind them.
 const SUBSCRIPTIONS_MAX: u32 = 2_000;
+
+/// Rounds after which the sum of all logs is asked for in any case: what runs had written that were open when it was
+/// asked for last is in neither figure.
+const COUNT_AGAIN: u32 = 60;
 
 /// What stays. None: no limit.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,7 +84,7 @@ impl Removed {
 pub(crate) async fn keep(handle: Handle, folders: Folders, retention: Retention, upkeep: Arc<Mutex<()>>) {
     let every = retention.every.to_std();
     let said = HashMap::new();
-    let mut keeper = Keeper { handle, folders, retention, upkeep, said, finished: None, fires_from: 0 };
+    let mut keeper = Keeper { handle, folders, retention, upkeep, said, counted: None, fires_from: 0 };
     keeper.sweep_logs().await;
     loop {
         match keeper.round().await {
@@ -92,6 +96,14 @@ pub(crate) async fn keep(handle: Handle, folders: Folders, retention: Retention,
     }
 }
 
+/// The output of finished runs when it was summed up last.
+struct Counted {
+    total: u64,
+    /// Bytes that the host had taken in until then.
+    taken_in: u64,
+    rounds: u32,
+}
+
 struct Keeper {
     handle: Handle,
     folders: Folders,
@@ -99,8 +111,7 @@ struct Keeper {
     upkeep: Arc<Mutex<()>>,
     /// What the version of a pipeline says, so that its document is read once.
     said: HashMap<PipelineKey, (u32, spec::Retention)>,
-    /// Runs that had ended when logs were counted last.
-    finished: Option<u64>,
+    counted: Option<Counted>,
     fires_from: i64,
 }
 
@@ -214,12 +225,9 @@ impl Keeper {
     async fn logs(&mut self) -> Result<(), Error> {
         let Retention { logs_bytes, logs_period, .. } = self.retention;
         let since = self.since(logs_period);
-        let finished = self.handle.load().finished.iter().map(|(_, count)| count).sum();
-        // The sum walks all runs, so it is asked for only when it can have grown.
-        let grown = self.finished.replace(finished) != Some(finished);
         let mut over = match logs_bytes {
-            Some(most) if grown => self.handle.look(|tx| tx.log_bytes_total()).await?.saturating_sub(most),
-            Some(_) | None => 0,
+            Some(most) => self.logs_total(most).await?.saturating_sub(most),
+            None => 0,
         };
         if over == 0 && since.is_none() {
             return Ok(());
@@ -236,6 +244,26 @@ impl Keeper {
             after = last.run;
             self.remove_logs(runs).await?;
         }
+    }
+
+    /// Of all finished runs, or less than `most` where it can hardly be more: the sum walks all runs, so it is asked
+    /// for only when what came in since the last time could have brought it over.
+    async fn logs_total(&mut self, most: u64) -> Result<u64, Error> {
+        let taken_in = self.handle.load().log_bytes;
+        if let Some(counted) = &mut self.counted {
+            counted.rounds += 1;
+            let at_most = counted.total + (taken_in - counted.taken_in);
+            if at_most <= most && counted.rounds < COUNT_AGAIN {
+                return Ok(at_most);
+            }
+        }
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method is not general over the lifetime of the transaction"
+        )]
+        let total = self.handle.look(|tx| tx.log_bytes_total()).await?;
+        self.counted = Some(Counted { total, taken_in, rounds: 0 });
+        Ok(total)
     }
 
     async fn remove_logs(&self, runs: Vec<RunWithLog>) -> Result<(), Error> {

@@ -131,8 +131,10 @@ async fn logs_go_by_size_and_leave_their_runs_and_events_and_fires_go_by_count()
     host.is_scheduled(id).await;
     host.until("two fires to be left", |host| (host.fires(id).len() == 2).then_some(())).await;
     host.until("few events to be left", |host| {
-        let last = host.look(|tx| tx.last_cursor());
-        let rows = host.look(|tx| tx.events(hostler_store::Cursor(0), hostler_store::EventFilter::default(), 10_000));
+        let (last, rows) = host.look(|tx| {
+            let rows = tx.events(hostler_store::Cursor(0), hostler_store::EventFilter::default(), 10_000)?;
+            Ok((tx.last_cursor()?, rows))
+        });
         (last.0 > 40 && rows.len() <= 40 && rows.last().map(|row| row.cursor) == Some(last)).then_some(())
     })
     .await;

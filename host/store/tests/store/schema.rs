@@ -117,8 +117,8 @@ fn every_old_schema_opens_with_its_rows_and_becomes_the_newest() {
     }
 }
 
-/// What the host of the first database with runs has made by `hostler backup create`: a failed run of two tasks, an open
-/// one, fires of a subscription. Never edited: what can be restored today can be restored for ever.
+/// What the host of the first schema has made by `hostler backup create`: a failed run of two tasks, an open one, fires
+/// of a subscription. Never edited: what can be restored today can be restored for ever.
 const FIRST_BACKUP: &[u8] = include_bytes!("backup-1.tar");
 
 #[test]
