@@ -11,7 +11,7 @@ use hostler_engine::executor::container::{ContainerConfig, ContainerExecutor};
 use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::wasm::WasmExecutor;
 use hostler_engine::warden::Containment;
-use hostler_engine::{Clock, Engine, Executors, Handle, SlotSizes};
+use hostler_engine::{Clock, Engine, Executors, Handle, SlotSizes, Storage};
 use hostler_model::{Epoch, Kind};
 use hostler_plugin::{Compiler, Plugins, Runtime, RuntimeConfig};
 use hostler_store::{LogLimits, Opened, Options, Store};
@@ -58,6 +58,12 @@ impl App {
                 wasm: config.limits.wasm_slots,
             },
             host_env: config.environment_allow.iter().filter_map(seen).collect(),
+            storage: Storage {
+                backup_dir: config.backup.folder.clone().unwrap_or_else(|| place.data.join("backups")),
+                backups_kept: config.backup.keep,
+                free_min: config.free_min,
+                retention: config.retention.clone(),
+            },
         });
         let engine = engine.await.map_err(|error| Failure::new(ExitCode::Unavailable, chain(&error)))?;
         Ok(Self { engine })
@@ -110,7 +116,7 @@ fn runtime(config: &Config, place: &Place, program: &Path) -> Result<Runtime, Fa
 }
 
 fn container(config: &Config, opened: &Opened) -> Result<ContainerConfig, Failure> {
-    let host_id = opened.store.read(|tx| tx.host_id()).map_err(|error| Failure::of(error.kind(), &error))?;
+    let host_id = opened.store.read(hostler_store::ReadTx::host_id).map_err(|error| Failure::of(error.kind(), &error))?;
     let settings = &config.container;
     Ok(ContainerConfig {
         sockets: settings.sockets.clone(),

@@ -1,5 +1,6 @@
 //! The commands, one file each. A command reads its arguments, asks the host, prints, and says its exit code.
 
+mod backup;
 mod completion;
 mod config;
 mod cron;
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Demo(demo::Arguments),
     Validate(validate::Arguments),
     Events(events::Arguments),
+    Backup(backup::Arguments),
     Config(config::Arguments),
     Completion(completion::Arguments),
     Version(version::Arguments),
@@ -67,6 +69,7 @@ impl Command {
             Self::Demo(arguments) => arguments.run(ctx),
             Self::Validate(arguments) => arguments.run(ctx),
             Self::Events(arguments) => arguments.run(ctx),
+            Self::Backup(arguments) => arguments.run(ctx),
             Self::Config(arguments) => arguments.run(ctx),
             Self::Completion(arguments) => arguments.run(ctx),
             Self::Version(arguments) => arguments.run(ctx),

@@ -13,6 +13,7 @@ use crate::environment::Environment;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::print::source::Source;
+use hostler_engine::Retention;
 use hostler_model::{Duration, Problems};
 use hostler_plugin::PluginSource;
 use hostler_web::Listen;
@@ -29,6 +30,10 @@ pub(crate) struct Config {
     pub(crate) hosts: Vec<String>,
     pub(crate) limits: Limits,
     pub(crate) process: Process,
+    pub(crate) backup: Backup,
+    /// Free bytes of the disk under which nothing new is begun; 0: no floor.
+    pub(crate) free_min: u64,
+    pub(crate) retention: Retention,
     pub(crate) stop: Stop,
     pub(crate) environment_allow: Vec<String>,
     pub(crate) container: Container,
@@ -52,6 +57,13 @@ pub(crate) struct Limits {
 pub(crate) struct Process {
     /// How long processes may go on without a host.
     pub(crate) keep: Duration,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Backup {
+    /// None: in the data folder.
+    pub(crate) folder: Option<PathBuf>,
+    pub(crate) keep: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -198,6 +210,14 @@ fn read(reader: &mut Reader, environment: &Environment, folder: Option<&Path>) -
             component_bytes: reader.size("limits.component_bytes"),
         },
         process: Process { keep: reader.span("process.keep") },
+        backup: Backup {
+            folder: Some(reader.text("backup.folder"))
+                .filter(|folder| !folder.is_empty())
+                .map(|folder| std::path::absolute(&folder).unwrap_or_else(|_| folder.into())),
+            keep: reader.count("backup.keep", 100_000),
+        },
+        free_min: reader.size("storage.free_min"),
+        retention: retention(reader),
         stop: Stop {
             mode: reader.choice(
                 "stop.mode",
@@ -229,6 +249,28 @@ fn container(reader: &mut Reader, environment: &Environment) -> Container {
         pull_timeout: reader.span("container.pull_timeout"),
         away_timeout: reader.span("container.away_timeout"),
         sweep_interval: reader.span("container.sweep_interval").max(Duration::from_secs(1)),
+    }
+}
+
+/// 0 is for ever.
+fn retention(reader: &mut Reader) -> Retention {
+    fn limit<T: PartialEq + Default>(value: T) -> Option<T> {
+        (value != T::default()).then_some(value)
+    }
+    let count = |reader: &mut Reader, key| u32::try_from(reader.count(key, u32::MAX as usize)).unwrap_or(u32::MAX);
+    let runs = hostler_model::spec::Retention {
+        count: limit(count(reader, "retention.runs_count")),
+        period: limit(reader.span("retention.runs_period")),
+    };
+    Retention {
+        runs,
+        logs_bytes: limit(reader.size("retention.logs_bytes")),
+        logs_period: limit(reader.span("retention.logs_period")),
+        events_count: limit(u64::from(count(reader, "retention.events_count"))),
+        events_period: limit(reader.span("retention.events_period")),
+        fires_count: limit(count(reader, "retention.fires_count")),
+        fires_period: limit(reader.span("retention.fires_period")),
+        every: reader.longer("retention.every"),
     }
 }
 

@@ -102,7 +102,8 @@ impl Attempts {
         let (orders, inbound) = mpsc::unbounded_channel();
         self.live().insert(id, orders);
         let ending = Ending { attempts: self.clone(), id, told: false };
-        let attempt = Attempt { attempts: self.clone(), facts, id, orders: inbound, started: None, log: None };
+        let attempt =
+            Attempt { attempts: self.clone(), facts, id, orders: inbound, started: None, log: None, lost_bytes: 0 };
         self.runtime.spawn(attempt.live(how, ending));
     }
 
@@ -193,6 +194,8 @@ struct Attempt {
     orders: mpsc::UnboundedReceiver<Order>,
     started: Option<Timestamp>,
     log: Option<RunLog>,
+    /// Bytes of output that the disk did not take and the log does not tell of yet.
+    lost_bytes: u64,
 }
 
 impl Attempt {
@@ -329,6 +332,7 @@ impl Attempt {
 
     /// Written at once, so that it survives a kill of the host.
     fn keep(&mut self, stream: LogStream, bytes: &[u8], at: Option<Timestamp>) {
+        self.tell_lost();
         let source = self.source();
         let log = self.log.get_or_insert_with(|| self.attempts.store.logs().append(self.facts.id));
         match log.write(source, stream, at.unwrap_or_else(|| self.attempts.clock.wall()), bytes) {
@@ -336,7 +340,19 @@ impl Attempt {
                 self.attempts.log_bytes.fetch_add(written.kept, Ordering::Relaxed);
                 self.attempts.hub.grown(self.id.run, written.end);
             }
-            Err(error) => warn!(run.key = self.id.run.0, "output of attempt {} could not be kept: {error}", self.id),
+            Err(error) => {
+                warn!(run.key = self.id.run.0, "output of attempt {} could not be kept: {error}", self.id);
+                self.lost_bytes += bytes.len() as u64;
+            }
+        }
+    }
+
+    /// Where output is missing the log says so, as soon as the disk takes it.
+    fn tell_lost(&mut self) {
+        let (Some(log), 1..) = (&self.log, self.lost_bytes) else { return };
+        let text = format!("{} bytes of output are missing here: the disk did not take them\n", self.lost_bytes);
+        if log.write(self.source(), LogStream::Host, self.attempts.clock.wall(), text.as_bytes()).is_ok() {
+            self.lost_bytes = 0;
         }
     }
 
@@ -357,10 +373,12 @@ impl Attempt {
 
     /// What is told as ended must be readable after a power cut.
     async fn finish_log(&mut self, report: &mut hostler_model::Report) {
+        self.tell_lost();
+        let lost_bytes = self.lost_bytes;
         let (Some(log), source) = (self.log.take(), self.source()) else { return };
         let finished = tokio::task::spawn_blocking(move || log.finish(source)).await;
         match finished {
-            Ok(Ok(extent)) => report.log = extent,
+            Ok(Ok(extent)) => report.log = hostler_model::LogExtent { dropped: extent.dropped + lost_bytes, ..extent },
             Ok(Err(error)) => {
                 report.exit = Exit::Lost { reason: format!("its output could not be made durable: {error}") };
             }

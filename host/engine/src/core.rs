@@ -6,6 +6,7 @@
 
 use crate::command::Answer;
 use crate::definitions::Definitions;
+use crate::disk_floor::DiskFloor;
 use crate::error::Error;
 use crate::executors::ExecutorKind;
 use crate::fires::Fires;
@@ -62,6 +63,7 @@ pub(crate) struct Core {
     pub(crate) epoch: Epoch,
     pub(crate) definitions: Arc<Definitions>,
     pub(crate) fires: Fires,
+    pub(crate) floor: DiskFloor,
     pub(crate) runs: HashMap<RunKey, Resident>,
     pub(crate) timers: Timers,
     slots: AllSlots,
@@ -96,11 +98,12 @@ pub(crate) enum EventError {
 }
 
 impl Core {
-    pub(crate) fn new(epoch: Epoch, definitions: Arc<Definitions>, sizes: SlotSizes) -> Self {
+    pub(crate) fn new(epoch: Epoch, definitions: Arc<Definitions>, sizes: SlotSizes, floor: DiskFloor) -> Self {
         Self {
             epoch,
             definitions,
             fires: Fires::default(),
+            floor,
             runs: HashMap::new(),
             timers: Timers::default(),
             slots: AllSlots::new(sizes),

@@ -2,19 +2,22 @@
 //! answers.
 //!
 //! Order of a turn: requests, then reports, then timers and due subscriptions, then what is left over from large runs,
-//! then whoever waits for a slot; a batch ends at `CHANGES_MAX` changes or after `BATCH_TIME`. Nothing is performed and
-//! nobody is answered before the commit. When a commit fails, requests are answered so, reports are kept and tried
-//! again, and memory is read back from the rows; a disk that fails for good ends the loop with the reason.
+//! then whoever waits for a slot, then one chore; a batch ends at `CHANGES_MAX` changes or after `BATCH_TIME`. Nothing
+//! is performed and nobody is answered before the commit. When a commit fails, requests are answered so, reports are
+//! kept and tried again, and memory is read back from the rows; a disk that fails for good ends the loop with the
+//! reason.
 //! Runs on a thread of its own; never waits for anything but the inbox and the disk.
 
 use crate::attempt::Attempts;
 use crate::clock::Clock;
+use crate::command::Command;
 use crate::core::{After, Core, EventError};
 use crate::inbox::{Inbox, Taken, Told};
 use crate::log_hub::LogHub;
 use crate::triggers::Triggers;
 use hostler_model::{Actor, CancelReason, Event, Kind, Outcome, Report, RunKey};
 use hostler_store::Writer;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -61,6 +64,10 @@ impl Finished {
     }
 }
 
+/// A chore that has waited so long is done in a full batch too: load without end must not keep a disk from being
+/// cleaned up.
+const CHORE_WAITS_MAX: Duration = Duration::from_secs(1);
+
 /// How far the engine is on its way out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stop {
@@ -86,6 +93,9 @@ pub(crate) struct Dispatcher {
     pub(crate) stop: watch::Receiver<Stop>,
     /// Reports of a batch that could not be committed.
     pub(crate) kept: Vec<Told>,
+    /// Chores that wait, and since when the first does.
+    pub(crate) chores: VecDeque<Command>,
+    pub(crate) chore_since: Instant,
     /// The last batch could not be written.
     pub(crate) paused: bool,
     pub(crate) stopping: Stop,
@@ -117,6 +127,10 @@ impl Dispatcher {
             let wait = self.wait();
             let mut taken = self.inbox.take(wait);
             taken.told.extend(self.kept.drain(..));
+            if self.chores.is_empty() {
+                self.chore_since = Instant::now();
+            }
+            self.chores.append(&mut taken.chores);
             self.look_at_stop();
             if self.stopping == Stop::Now || (self.is_done() && taken.told.is_empty() && taken.commands.is_empty()) {
                 return Ok(());
@@ -131,7 +145,8 @@ impl Dispatcher {
             return Some(DISK_FULL_WAIT);
         }
         // Whoever stops and has nothing left to wait for must not wait: nobody would wake it.
-        if self.core.has_unfinished() || self.core.can_admit() || self.is_done() {
+        let is_busy = self.core.has_unfinished() || self.core.can_admit() || !self.chores.is_empty();
+        if is_busy || self.is_done() {
             return Some(Duration::ZERO);
         }
         let steady = self.core.timers.next();
@@ -183,8 +198,9 @@ impl Dispatcher {
     }
 
     fn fill(&mut self, taken: &mut Taken, consumed: &mut Consumed, begun: Instant) -> Result<(), hostler_store::Error> {
-        let Self { writer, core, clock, stopping, .. } = self;
+        let Self { writer, core, clock, stopping, chores, chore_since, .. } = self;
         let mut tx = writer.begin()?;
+        core.floor.look_again();
         (core.now, core.wall) = (clock.steady().max(core.now), clock.wall());
         let full = |core: &Core| core.changes >= CHANGES_MAX || begun.elapsed() >= BATCH_TIME;
         while let Some(command) = taken.commands.pop_front() {
@@ -219,6 +235,13 @@ impl Dispatcher {
         // At least one step of what is left over, so that requests without end do not starve large runs.
         while core.go_on(&mut tx) && !full(core) {}
         core.admit(&mut tx, CHANGES_MAX);
+        if (!full(core) || chore_since.elapsed() > CHORE_WAITS_MAX)
+            && let Some(chore) = chores.pop_front()
+        {
+            let answer = chore.apply(core, &mut tx);
+            core.answers.push(answer);
+            *chore_since = Instant::now();
+        }
         tx.commit()
     }
 

@@ -5,9 +5,11 @@
 //! the dispatcher's thread is joined, the warden is closed or left to the next host.
 
 use crate::attempt::{Attempts, Parts};
+use crate::backups::Backups;
 use crate::clock::Clock;
 use crate::core::Core;
 use crate::definitions::Definitions;
+use crate::disk_floor::DiskFloor;
 use crate::dispatcher::{Counters, Dispatcher, Stop};
 use crate::executors::Executors;
 use crate::folders::Folders;
@@ -15,15 +17,20 @@ use crate::handle::Handle;
 use crate::inbox::Inbox;
 use crate::log_hub::LogHub;
 use crate::recovery;
+use crate::retention::{self, Removed, Retention};
 use crate::slots::SlotSizes;
 use crate::triggers::Triggers;
 use hostler_plugin::Plugins;
 use hostler_store::Opened;
+use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 /// Requests that may wait for the dispatcher; one more is refused with `Busy`.
@@ -41,6 +48,19 @@ pub struct Config {
     pub slots: SlotSizes,
     /// What process tasks see of the host's environment.
     pub host_env: Vec<(String, String)>,
+    pub storage: Storage,
+}
+
+/// How the data folder is looked after.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Storage {
+    /// Where backups go unless told.
+    pub backup_dir: PathBuf,
+    /// The newest ones that stay there; 0: all.
+    pub backups_kept: usize,
+    /// Free bytes of the disk under which nothing new is begun and no backup is made; 0: no floor.
+    pub free_min: u64,
+    pub retention: Retention,
 }
 
 /// What becomes of running attempts when the host stops (decision 20a).
@@ -73,12 +93,14 @@ pub struct Engine {
     counters: Arc<Counters>,
     executors: Executors,
     attempts: Arc<Attempts>,
+    /// Removes what is over its retention.
+    retention: AbortOnDropHandle<()>,
 }
 
 impl Engine {
     /// Must be called inside a tokio runtime, which attempts and plugin calls then use.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let Config { opened, plugins, executors, clock, slots, host_env } = config;
+        let Config { opened, plugins, executors, clock, slots, host_env, storage } = config;
         let Opened { store, mut writer, epoch, .. } = opened;
         let runtime = tokio::runtime::Handle::current();
         let inbox = Arc::new(Inbox::new(COMMANDS_MAX));
@@ -96,7 +118,7 @@ impl Engine {
             runtime: runtime.clone(),
         }));
         let triggers = Arc::new(Triggers::new(plugins.clone(), store.clone(), inbox.clone(), runtime));
-        let mut core = Core::new(epoch, definitions.clone(), slots);
+        let mut core = Core::new(epoch, definitions.clone(), slots, DiskFloor::new(store.clone(), storage.free_min));
         (core.now, core.wall) = (clock.steady(), clock.wall());
         let recovered = recovery::load(&mut core, &mut writer).map_err(StartError::Recovery)?;
         recovery::recover(&core, &recovered, &attempts).await;
@@ -119,12 +141,16 @@ impl Engine {
             counters: counters.clone(),
             stop: stop_seen,
             kept: Vec::new(),
+            chores: VecDeque::new(),
+            chore_since: Instant::now(),
             paused: false,
             stopping: Stop::No,
         };
         let thread = std::thread::Builder::new().name("dispatcher".into()).spawn(move || dispatcher.run());
         let thread = Some(thread.map_err(StartError::Thread)?);
         info!(epoch = epoch.0, "the engine is up: {} open runs brought back", recovered.runs);
+        let upkeep = Arc::new(Mutex::new(()));
+        let backups = Arc::new(Backups::new(store.clone(), &storage, upkeep.clone()));
         let handle = Handle::new(crate::handle::Parts {
             store,
             plugins,
@@ -136,8 +162,12 @@ impl Engine {
             counters: counters.clone(),
             attempts: attempts.clone(),
             triggers,
+            backups,
+            removed: Arc::new(Removed::default()),
         });
-        Ok(Self { handle, stop, thread, inbox, counters, executors, attempts })
+        let keep = retention::keep(handle.clone(), folders, storage.retention, upkeep);
+        let retention = AbortOnDropHandle::new(tokio::spawn(keep));
+        Ok(Self { handle, stop, thread, inbox, counters, executors, attempts, retention })
     }
 
     pub fn handle(&self) -> &Handle {
@@ -163,6 +193,7 @@ impl Engine {
         };
         self.stop.send_replace(asked);
         self.inbox.poke();
+        self.retention.abort();
         let Some(thread) = self.thread.take() else { return Ok(()) };
         let (stop, inbox) = (self.stop.clone(), self.inbox.clone());
         let mut joined = tokio::task::spawn_blocking(move || thread.join());

@@ -1,6 +1,7 @@
 //! Why the engine did not do what it was asked, with the kind that gives HTTP status and exit code.
 
 use hostler_model::{Kind, Problems, RunId, RunStatus, Slug, SubscriptionId};
+use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -40,6 +41,11 @@ pub enum Error {
     Conflict { message: String },
     #[error("the host has {waiting} requests waiting; try again in a moment")]
     Busy { waiting: usize },
+    #[error(
+        "the disk of `{}` has {} MiB free, the floor is {} MiB, so nothing new is begun; free some space or set \
+         `storage.free_min` lower", path.display(), free >> 20, free_min >> 20
+    )]
+    DiskLow { path: PathBuf, free: u64, free_min: u64 },
     #[error("the change could not be written to disk and was not made; `hostler serve` says why in its log")]
     NotCommitted,
     #[error("the host is stopping and takes nothing new; what was accepted goes on when it is back")]
@@ -75,7 +81,7 @@ impl Error {
             | Self::KeyReused { .. }
             | Self::Conflict { .. } => Kind::Conflict,
             Self::Busy { .. } => Kind::Busy,
-            Self::Stopping | Self::NotCommitted => Kind::Unavailable,
+            Self::Stopping | Self::NotCommitted | Self::DiskLow { .. } => Kind::Unavailable,
             Self::Plugin { kind, .. } => *kind,
             Self::Store(source) => source.kind(),
             Self::Internal { .. } => Kind::Internal,

@@ -196,11 +196,13 @@ impl Core {
     /// Writes what is decided about instants, and wakes the plugin for those that start.
     fn fire(&mut self, tx: &mut WriteTx<'_>, row: &SubscriptionRow, instants: &[Timestamp]) -> Result<(), Error> {
         let open = self.fires.gates.get(&row.id).map(Gate::open).unwrap_or_default();
+        let floor = self.floor.check().map_err(|low| low.to_string());
         for (at, decision) in decide(&policy(row), row.id, instants, self.wall, open) {
-            let (decision, note) = match decision {
-                Decision::Start => (FireDecision::Start, None),
-                Decision::Skip(why) => (FireDecision::Skip, Some(why.to_string())),
-                Decision::Missed(why) => (FireDecision::Missed, Some(why.to_string())),
+            let (decision, note) = match (decision, &floor) {
+                (Decision::Start, Ok(())) => (FireDecision::Start, None),
+                (Decision::Start, Err(low)) => (FireDecision::Skip, Some(low.clone())),
+                (Decision::Skip(why), _) => (FireDecision::Skip, Some(why.to_string())),
+                (Decision::Missed(why), _) => (FireDecision::Missed, Some(why.to_string())),
             };
             let new = NewFire { subscription: row.id, at, decision, note: note.as_deref(), now: self.now };
             tx.decide_fire(new)?;

@@ -4,6 +4,7 @@
 //! says what happened, to what, and what to do. Must not know: HTTP, arguments, printing.
 
 use crate::attempt::Attempts;
+use crate::backups::Backups;
 use crate::clock::Clock;
 use crate::command::Command;
 use crate::core::Core;
@@ -13,12 +14,14 @@ use crate::error::Error;
 use crate::explain;
 use crate::inbox::Inbox;
 use crate::log_hub::LogHub;
+use crate::retention::Removed;
 use crate::triggers::Triggers;
 use hostler_model::schedule::Policy;
 use hostler_model::{Actor, CancelReason, Outcome, RunId, RunKey, RunStatus, Slug, SubscriptionId, Timestamp};
 use hostler_plugin::Plugins;
 use hostler_store::{NamespaceId, Permission, ReadTx, Store, WriteTx};
 use serde_json::{Map, Value};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::watch;
@@ -116,6 +119,24 @@ pub struct Explanation {
     pub next: Vec<String>,
 }
 
+/// A backup of this host, as far as it is known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Backup {
+    pub name: String,
+    pub path: PathBuf,
+    pub status: BackupStatus,
+    pub made_at: Timestamp,
+    /// Of the whole file, once it is there.
+    pub bytes: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum BackupStatus {
+    Running,
+    Done,
+    Failed { message: String },
+}
+
 /// What the engine holds in memory just now, for metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Load {
@@ -131,6 +152,8 @@ pub struct Load {
     pub log_bytes: u64,
     /// Runs that ended since the start, by how.
     pub finished: [(Outcome, u64); Outcome::ALL.len()],
+    /// What retention has removed since the start: name and count.
+    pub removed: [(&'static str, u64); 5],
     pub stopping: bool,
 }
 
@@ -146,6 +169,8 @@ pub(crate) struct Parts {
     pub(crate) counters: Arc<Counters>,
     pub(crate) attempts: Arc<Attempts>,
     pub(crate) triggers: Arc<Triggers>,
+    pub(crate) backups: Arc<Backups>,
+    pub(crate) removed: Arc<Removed>,
 }
 
 /// Cheap to clone.
@@ -166,6 +191,16 @@ impl Handle {
     ) -> Result<T, Error> {
         let (command, answer) = Command::new(change);
         self.parts.inbox.command(command)?;
+        answer.await.unwrap_or(Err(Error::Stopping))
+    }
+
+    /// The same when nothing else waits for the dispatcher: for what nobody waits for.
+    pub(crate) async fn chore<T: Send + 'static>(
+        &self,
+        chore: impl FnOnce(&mut Core, &mut WriteTx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (command, answer) = Command::new(chore);
+        self.parts.inbox.chore(command)?;
         answer.await.unwrap_or(Err(Error::Stopping))
     }
 
@@ -250,13 +285,27 @@ impl Handle {
         explain::subscription(self, id).await
     }
 
-    /// A token of this name and hash, made unless one with the hash stands. True: it was made now.
+    /// Begins a backup, on the machine of the host: in its own folder unless told. One at a time.
+    pub fn create_backup(&self, to: Option<PathBuf>, actor: Actor) -> Result<Backup, Error> {
+        crate::backups::create(self, to, actor)
+    }
+
+    /// Newest first: those in the folder of backups, and those of this boot, also where they failed. Blocks.
+    pub fn backups(&self) -> Vec<Backup> {
+        self.parts.backups.list()
+    }
+
+    /// A token of this name and hash, made unless one with the hash stands; one of this name with another hash, whose
+    /// text was lost, is revoked. True: it was made now.
     pub async fn ensure_token(&self, name: Slug, hash: [u8; 32], permissions: Vec<Permission>) -> Result<bool, Error> {
         self.change(move |core, tx| {
             if tx.token_by_hash(&hash)?.is_some() {
                 return Ok(false);
             }
             let now = core.wall;
+            for old in tx.tokens()?.into_iter().filter(|old| old.name == name && old.revoked_at.is_none()) {
+                tx.revoke_token(old.id, now)?;
+            }
             tx.add_token(hostler_store::NewToken { name: &name, hash: &hash, permissions: &permissions, now })?;
             Ok(true)
         })
@@ -299,6 +348,7 @@ impl Handle {
             plugin_failures: self.parts.triggers.failures.load(Ordering::Relaxed),
             log_bytes: self.parts.attempts.log_bytes.load(Ordering::Relaxed),
             finished: counters.finished.all(),
+            removed: self.parts.removed.all(),
             stopping: counters.stopping.load(Ordering::Relaxed),
         }
     }

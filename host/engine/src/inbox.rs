@@ -1,4 +1,5 @@
-//! What waits for the dispatcher: requests in one lane, reports of attempts and of plugin calls in another.
+//! What waits for the dispatcher: requests in one lane, reports of attempts and of plugin calls in another, chores that
+//! nobody waits for in a third.
 //!
 //! Invariants: requests are bounded, and refused when the lane is full; reports are not refused, since each belongs to
 //! an attempt or call that the dispatcher itself began, so that their number is bounded by the slots. Order is kept
@@ -23,6 +24,8 @@ pub(crate) enum Told {
 pub(crate) struct Taken {
     pub(crate) commands: VecDeque<Command>,
     pub(crate) told: VecDeque<Told>,
+    /// What nobody waits for: done when there is nothing else to do.
+    pub(crate) chores: VecDeque<Command>,
     /// No command will follow: every handle is gone or the engine stops.
     pub(crate) closed: bool,
 }
@@ -63,6 +66,18 @@ impl Inbox {
         Ok(())
     }
 
+    /// Whoever has chores gives one after the other, so their number needs no limit.
+    pub(crate) fn chore(&self, command: Command) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.taken.closed {
+            return Err(Error::Stopping);
+        }
+        state.taken.chores.push_back(command);
+        drop(state);
+        self.wake.notify_one();
+        Ok(())
+    }
+
     pub(crate) fn tell(&self, told: Told) {
         self.lock().taken.told.push_back(told);
         self.wake.notify_one();
@@ -88,8 +103,10 @@ impl Inbox {
 
     /// Takes all that waits. Waits itself, for `wait` at most (None: for ever), when there is nothing.
     pub(crate) fn take(&self, wait: Option<Duration>) -> Taken {
-        let nothing =
-            |state: &mut State| state.taken.commands.is_empty() && state.taken.told.is_empty() && !state.poked;
+        let nothing = |state: &mut State| {
+            let State { taken, poked } = state;
+            taken.commands.is_empty() && taken.told.is_empty() && taken.chores.is_empty() && !*poked
+        };
         let state = self.lock();
         let mut state = match wait {
             Some(Duration::ZERO) => state,

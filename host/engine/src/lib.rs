@@ -4,10 +4,12 @@
 //! commit; every report is fenced by epoch and attempt. Must not know: routes, pages, the command line, SQL text.
 
 mod attempt;
+mod backups;
 mod clock;
 mod command;
 mod core;
 mod definitions;
+mod disk_floor;
 mod dispatcher;
 mod engine;
 pub mod error;
@@ -25,6 +27,7 @@ mod prepare;
 mod record;
 mod recovery;
 mod requests;
+mod retention;
 mod run_facts;
 mod runs;
 mod slots;
@@ -34,11 +37,13 @@ mod triggers;
 pub mod warden;
 
 pub use clock::{Clock, Manual};
-pub use engine::{Config, Engine, StartError, StopMode};
+pub use engine::{Config, Engine, StartError, StopMode, Storage};
 pub use error::Error;
 pub use executors::Executors;
 pub use handle::{
-    Explanation, Handle, Load, Register, Registered, RetryVersion, RunStarted, StartRun, Subscribe, Upcoming,
+    Backup, BackupStatus, Explanation, Handle, Load, Register, Registered, RetryVersion, RunStarted, StartRun,
+    Subscribe, Upcoming,
 };
 pub use hostler_model::schedule::Policy;
+pub use retention::Retention;
 pub use slots::SlotSizes;

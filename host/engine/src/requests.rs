@@ -8,7 +8,7 @@ use hostler_model::{Actor, CancelReason, Duration, RunId, RunStatus, document};
 use hostler_store::{NamespaceId, NewIdempotent, Origin, RunRow, Trust, WriteTx};
 
 /// How long an idempotency key is remembered.
-const KEY_KEPT: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const KEY_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// Old keys forgotten with each new one.
 const KEYS_FORGOTTEN: u32 = 8;
@@ -71,6 +71,7 @@ fn make(core: &mut Core, tx: &mut WriteTx<'_>, wanted: Wanted, key: Option<&Key>
     {
         return Ok(started);
     }
+    core.floor.check()?;
     let still = tx.pipeline(wanted.pipeline_key)?.is_some_and(|row| row.deleted_at.is_none());
     if !still {
         return Err(Error::UnknownPipeline(wanted.pipeline.id.clone()));

@@ -17,8 +17,8 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use crate::spec::{Edges, FORMAT_VERSION, OnFailure, Workspace};
-use crate::{Pipeline, Problem, Problems, Slug};
+use crate::spec::{Edges, FORMAT_VERSION, OnFailure, Retention, Workspace};
+use crate::{Duration, Pipeline, Problem, Problems, Slug};
 use fields::{Decoder, Keys};
 use findings::{Findings, Path};
 use serde_json::Value;
@@ -45,6 +45,7 @@ const PIPELINE: Keys = Keys {
         "timeout",
         "on_failure",
         "workspace",
+        "retention",
         "tasks",
     ],
     later: &[
@@ -52,13 +53,14 @@ const PIPELINE: Keys = Keys {
         ("start_delay", "`start_delay` is"),
         ("locks", "`locks` are"),
         ("labels", "`labels` are"),
-        ("retention", "`retention` is"),
         ("secrets", "`secrets` are"),
         ("pin", "`pin` is"),
         ("foreach", "`foreach` is"),
         ("subscriptions", "`subscriptions` inside a document are"),
     ],
 };
+
+const RETENTION: Keys = Keys { owner: "`retention`", known: &["count", "period"], later: &[] };
 
 impl Pipeline {
     /// The pipeline that a text describes, or everything that is wrong with it, with lines and columns.
@@ -134,8 +136,27 @@ impl<'a> Decoder<'a> {
                 let words = [("attempt", Workspace::Attempt), ("run", Workspace::Run)];
                 pipeline.workspace = self.choice(node, path, &words).unwrap_or_default();
             }
+            "retention" => pipeline.retention = self.retention(node, path),
             _ => self.unknown(member, root, &PIPELINE),
         }
+    }
+
+    fn retention(&mut self, node: &Node<'a>, path: &Path<'_>) -> Retention {
+        let mut retention = Retention::default();
+        for member in self.members(node, path) {
+            let here = &Path::Key(path, &member.key);
+            match &*member.key {
+                "count" => retention.count = self.whole(&member.node, here, &(1..=1_000_000)),
+                "period" => {
+                    retention.period = self.duration(&member.node, here);
+                    if retention.period == Some(Duration::ZERO) {
+                        self.findings.add(member.node.at, here, "must be longer than 0s");
+                    }
+                }
+                _ => self.unknown(member, path, &RETENTION),
+            }
+        }
+        retention
     }
 
     fn version(&mut self, node: &Node<'a>, path: &Path<'_>) {
@@ -192,6 +213,7 @@ fn empty() -> Pipeline {
         timeout: None,
         on_failure: OnFailure::default(),
         workspace: Workspace::default(),
+        retention: Retention::default(),
         tasks: Vec::new(),
         dependants: Edges::default(),
     }

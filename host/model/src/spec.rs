@@ -25,6 +25,7 @@ pub struct Pipeline {
     pub timeout: Option<Duration>,
     pub on_failure: OnFailure,
     pub workspace: Workspace,
+    pub retention: Retention,
     /// By distance from the start, then by name: each after all it depends on, and the same for each way to write the
     /// same definition. `TaskIndex` counts these.
     pub tasks: Vec<Task>,
@@ -76,6 +77,15 @@ pub struct Task {
     /// Exit codes that count as success; `[0]` unless told.
     pub success_codes: Vec<i32>,
     pub on_lost: OnLost,
+}
+
+/// The finished runs of a pipeline that stay; a run that either says should go does. None: as the host is set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Retention {
+    /// The newest ones.
+    pub count: Option<u32>,
+    /// Those that ended no longer ago.
+    pub period: Option<Duration>,
 }
 
 /// What a task runs.

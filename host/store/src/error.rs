@@ -31,6 +31,16 @@ pub enum Error {
     Held { path: PathBuf },
     #[error("`{}` is not a database of hostler; choose another data folder", path.display())]
     Foreign { path: PathBuf },
+    #[error("the backup `{}` is damaged or none of hostler: {what}; use another one", path.display())]
+    BadBackup { path: PathBuf, what: String },
+    #[error("`{}` is not empty; name a folder that is empty or not there", path.display())]
+    NotEmpty { path: PathBuf },
+    #[error(
+        "the disk of `{}` has {} MiB free, which is too little: a backup needs about {} MiB, and {} MiB must stay free \
+         (`storage.free_min`); free some space or name another folder",
+        path.display(), free >> 20, (needed >> 20) + 1, free_min >> 20
+    )]
+    NoSpace { path: PathBuf, free: u64, needed: u64, free_min: u64 },
     #[error("`{}` was made by a newer hostler (schema {found}, this one knows {known}); start that version, or restore the backup it made", path.display())]
     Newer { path: PathBuf, found: u32, known: u32 },
     #[error("`{}` is in use by {}; stop it, or choose another data folder", path.display(), holder(*pid))]
@@ -55,18 +65,19 @@ fn holder(pid: Option<u32>) -> String {
 impl Error {
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Conflict { .. } | Self::Exists { .. } => Kind::Conflict,
+            Self::Conflict { .. } | Self::Exists { .. } | Self::NotEmpty { .. } => Kind::Conflict,
             Self::NotFound { .. } => Kind::NotFound,
             Self::KvFull { .. } => Kind::TooLarge,
             Self::Busy { .. } => Kind::Busy,
             Self::DiskFull { .. }
+            | Self::NoSpace { .. }
             | Self::ReadOnly { .. }
             | Self::Locked { .. }
             | Self::Held { .. }
             | Self::TooManyFiles { .. }
             | Self::KeyMissing { .. }
             | Self::TransactionLost { .. } => Kind::Unavailable,
-            Self::Foreign { .. } | Self::Newer { .. } => Kind::Invalid,
+            Self::Foreign { .. } | Self::Newer { .. } | Self::BadBackup { .. } => Kind::Invalid,
             Self::Corrupt { .. } | Self::Undecryptable { .. } | Self::Io { .. } | Self::Sql { .. } => Kind::Internal,
         }
     }
@@ -89,6 +100,9 @@ impl Error {
             | Self::Held { .. }
             | Self::TooManyFiles { .. }
             | Self::DiskFull { .. }
+            | Self::NoSpace { .. }
+            | Self::BadBackup { .. }
+            | Self::NotEmpty { .. }
             | Self::Undecryptable { .. }
             | Self::TransactionLost { .. }
             | Self::Sql { .. } => false,

@@ -10,9 +10,16 @@ use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Makes a folder that only its owner can look into, and those above it. One that is there is left as it is.
+/// Makes a folder that only its owner can look into, and those above it, all of them durable. One that is there is left
+/// as it is.
 pub(crate) fn make(dir: &Path) -> Result<(), Error> {
+    let missing: Vec<_> =
+        dir.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists()).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|source| Error::io("make", dir, source))?;
+    for made in missing {
+        let above = made.parent().filter(|above| !above.as_os_str().is_empty());
+        sync_folder(above.unwrap_or(Path::new(".")))?;
+    }
     let mode = std::fs::metadata(dir).map_err(|source| Error::io("look at", dir, source))?.mode();
     if mode & 0o007 != 0 {
         let dir = dir.display();

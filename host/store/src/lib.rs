@@ -6,6 +6,7 @@
 //! Must not know: what an event means, HTTP, tasks in flight.
 
 mod attempts;
+mod backup;
 mod columns;
 mod connection;
 mod counts;
@@ -23,6 +24,7 @@ mod open;
 mod page;
 mod pipelines;
 mod pool;
+mod retention;
 mod runs;
 mod subscriptions;
 mod tasks;
@@ -30,6 +32,7 @@ mod tokens;
 mod words;
 
 pub use attempts::{AttemptRow, NewAttempt};
+pub use backup::{BackupInfo, NewBackup, PARTIAL, Restored};
 pub use connection::{ReadTx, WriteTx, Writer};
 pub use counts::Counts;
 pub use error::Error;
@@ -45,6 +48,7 @@ pub use meta::{NamespaceId, NamespaceRow};
 pub use open::{Opened, Options, Store};
 pub use page::{Cursor, Page, Paged};
 pub use pipelines::{NewPipeline, NewVersion, PipelineKey, PipelineRow, VersionRow};
+pub use retention::{Over, RunRemoved, RunWithLog, RunsKept};
 pub use runs::{NewRun, Origin, Parent, RunChange, RunFilter, RunRow};
 pub use subscriptions::{NewSubscription, Policy, Schedule, SubscriptionFilter, SubscriptionRow};
 pub use tasks::{TaskChange, TaskDetail, TaskFilter};

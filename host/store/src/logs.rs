@@ -15,9 +15,9 @@ pub use writer::RunLog;
 use crate::Error;
 use files::Files;
 use hostler_model::{RunId, TaskIndex, Timestamp};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The longest payload of a record; what is longer is written as several.
@@ -162,10 +162,57 @@ impl Logs {
         }
     }
 
-    /// The only place that makes a path of a log. The last two digits are random in a version 7 id, so that 256 folders
-    /// share the files evenly.
-    fn path(&self, run: RunId) -> PathBuf {
-        let name = run.0.simple().to_string();
-        self.inner.dir.join(&name[name.len() - 2..]).join(format!("{name}.log"))
+    pub fn exists(&self, run: RunId) -> bool {
+        self.path(run).exists()
     }
+
+    /// Removes the logs of runs that are not known any more; answers how many. A run that can write has its row first.
+    pub fn sweep(&self, known: impl Fn(RunId) -> Result<bool, Error>) -> Result<u64, Error> {
+        let dir = &self.inner.dir;
+        let fail = |source| Error::io("look into", dir, source);
+        let mut removed = 0;
+        for folder in entries(dir).map_err(fail)? {
+            for path in entries(&folder).map_err(fail)? {
+                let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+                let Ok(run) = name.parse::<RunId>() else { continue };
+                if self.path(run) == path && !known(run)? {
+                    self.delete(run)?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// How much of a run's log these attempts have written, up to the first record of another.
+    pub(crate) fn bytes_of(&self, run: RunId, sources: &HashSet<LogSource>) -> Result<u64, Error> {
+        let mut reader = LogReader::new(self.path(run), 0, LogFilter::default());
+        let mut end = 0;
+        while let Some((header, _)) = reader.advance()? {
+            if !sources.contains(&header.source) {
+                break;
+            }
+            end = reader.offset();
+        }
+        Ok(end)
+    }
+
+    pub(crate) fn path(&self, run: RunId) -> PathBuf {
+        path_in(&self.inner.dir, run)
+    }
+}
+
+/// What a folder holds; nothing where it is no folder or is not there.
+fn entries(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(dir) {
+        Err(source) if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
+        entries => entries?.map(|entry| Ok(entry?.path())).collect(),
+    }
+}
+
+/// The only place that makes a path of a log. The last two digits are random in a version 7 id, so that 256 folders
+/// share the files evenly.
+pub(crate) fn path_in(dir: &Path, run: RunId) -> PathBuf {
+    let name = run.0.simple().to_string();
+    dir.join(&name[name.len() - 2..]).join(format!("{name}.log"))
 }

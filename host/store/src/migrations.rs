@@ -22,13 +22,11 @@ pub(crate) fn migrate(
 ) -> Result<Option<u32>, Error> {
     let known = migrations.len() as u32;
     let fail = |source| Error::sql(path, source);
-    let pragma = |connection: &Connection, name: &str| connection.pragma_query_value(None, name, |row| row.get(0));
-    let id: i32 = pragma(connection, "application_id").map_err(fail)?;
     let found = pragma(connection, "user_version").map_err(fail)? as u32;
     let empty = "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)";
     let empty: bool = connection.query_row(empty, [], |row| row.get(0)).map_err(fail)?;
-    if !empty && id != APPLICATION_ID {
-        return Err(Error::Foreign { path: path.to_path_buf() });
+    if !empty {
+        check_ours(connection, path)?;
     }
     if found > known {
         return Err(Error::Newer { path: path.to_path_buf(), found, known });
@@ -43,6 +41,16 @@ pub(crate) fn migrate(
         apply(connection, migrations[number as usize], number + 1).map_err(fail)?;
     }
     Ok((!empty).then_some(found))
+}
+
+/// Refuses a database of another program.
+pub(crate) fn check_ours(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let id = pragma(connection, "application_id").map_err(|source| Error::sql(path, source))?;
+    if id == APPLICATION_ID { Ok(()) } else { Err(Error::Foreign { path: path.to_path_buf() }) }
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
 }
 
 fn apply(connection: &mut Connection, sql: &str, number: u32) -> rusqlite::Result<()> {

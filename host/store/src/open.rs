@@ -105,6 +105,11 @@ impl Store {
         self.inner.epoch
     }
 
+    /// Makes a folder for its owner only, and those above it, durable.
+    pub fn make_folder(dir: &Path) -> Result<(), Error> {
+        folder::make(dir)
+    }
+
     /// What the disk of the data folder has left for us.
     pub fn free_bytes(&self) -> Result<u64, Error> {
         folder::free_bytes(&self.inner.dir)

@@ -1,6 +1,7 @@
 //! All routes, each with the access it asks for, and the two halves that come of them: the router and its OpenAPI
 //! document.
 
+mod backups;
 mod events;
 mod follow_log;
 mod host;
@@ -50,7 +51,7 @@ const fn needs(noun: Noun, verb: Verb) -> Access {
 }
 
 fn all() -> Routes {
-    use Noun::{Event, Host, Pipeline, Plugin, Run, Subscription};
+    use Noun::{Backup, Event, Host, Pipeline, Plugin, Run, Subscription};
     use Verb::{Change, Create, Delete, Read};
     Routes::new()
         .add(Access::Public, routes!(host::health))
@@ -59,6 +60,9 @@ fn all() -> Routes {
         .add(Access::Public, routes!(host::reference_page))
         .add(Access::Known, routes!(host::whoami))
         .add(needs(Host, Read), routes!(host::metrics))
+        .add(needs(Backup, Read), routes!(backups::list_backups))
+        .add(needs(Backup, Create), routes!(backups::create_backup))
+        .add(needs(Backup, Read), routes!(backups::get_backup))
         .add(needs(Pipeline, Read), routes!(pipelines::list_pipelines))
         .add(needs(Pipeline, Create), routes!(pipelines::register_pipeline))
         .add(needs(Pipeline, Read), routes!(pipelines::validate_document))

@@ -28,6 +28,7 @@ pub enum Noun {
     Event,
     Subscription,
     Plugin,
+    Backup,
     Host,
 }
 
@@ -39,6 +40,7 @@ impl Noun {
             Self::Event => "event",
             Self::Subscription => "subscription",
             Self::Plugin => "plugin",
+            Self::Backup => "backup",
             Self::Host => "host",
         }
     }
@@ -241,6 +243,8 @@ fn make(path: &Path) -> Result<String, FirstTokenError> {
     file.write_all(format!("{token}\n").as_bytes()).map_err(failed)?;
     file.sync_all().map_err(failed)?;
     std::fs::rename(&beside, path).map_err(failed)?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
     Ok(token)
 }
 

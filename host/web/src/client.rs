@@ -10,10 +10,10 @@ pub use follow::Follow;
 pub use transport::ClientError;
 
 use crate::types::{
-    Attempt, Cancel, Event, EventQuery, Explanation, Fire, FollowQuery, Health, Listing, LogBatch, LogQuery, LogRecord,
-    PageQuery, Pipeline, Plugin, PreviewQuery, RegisterQuery, Registered, Release, Retry, RetryWith, Run, RunDetail,
-    RunQuery, RunStart, RunStarted, Subscribe, Subscription, SubscriptionQuery, Task, TaskQuery, Upcoming, Validated,
-    Version, VersionSummary, Whoami,
+    Attempt, Backup, BackupCreate, Cancel, Event, EventQuery, Explanation, Fire, FollowQuery, Health, Listing,
+    LogBatch, LogQuery, LogRecord, PageQuery, Pipeline, Plugin, PreviewQuery, RegisterQuery, Registered, Release,
+    Retry, RetryWith, Run, RunDetail, RunQuery, RunStart, RunStarted, Subscribe, Subscription, SubscriptionQuery, Task,
+    TaskQuery, Upcoming, Validated, Version, VersionSummary, Whoami,
 };
 use hostler_model::Slug;
 use http::Method;
@@ -70,6 +70,21 @@ impl Client {
 
     pub async fn metrics(&self) -> Result<String> {
         self.transport.text(Request::new(Method::GET, "/metrics".into())).await
+    }
+}
+
+/// Backups.
+impl Client {
+    pub async fn backups(&self) -> Result<Vec<Backup>> {
+        Ok(self.get::<Listing<Backup>>("/api/v1/backups".into()).await?.items)
+    }
+
+    pub async fn create_backup(&self, to: Option<String>) -> Result<Backup> {
+        self.post("/api/v1/backups".into(), &BackupCreate { to }).await
+    }
+
+    pub async fn backup(&self, name: &str) -> Result<Backup> {
+        self.get(format!("/api/v1/backups/{}", segment(name))).await
     }
 }
 

@@ -68,6 +68,9 @@ pub(crate) async fn render(web: &Web) -> Result<String, Error> {
     let counts = web.read(|tx| tx.counts()).await?;
     let mut page = Page::default();
     page.store(&counts);
+    if let Ok(free) = web.handle().store().free_bytes() {
+        page.gauge("hostler_disk_free_bytes", "Free space of the data folder's disk.", free as f64);
+    }
     page.engine(&web.handle().load());
     page.gauge("hostler_log_followers", "Streams being followed.", web.followers_now() as f64);
     page.process();
@@ -128,6 +131,10 @@ impl Page {
         self.counter("hostler_plugin_calls_total", "Calls of plugins since the start.", load.plugin_calls);
         self.counter("hostler_plugin_failures_total", "Calls of plugins that failed.", load.plugin_failures);
         self.counter("hostler_log_bytes_total", "Bytes of output taken in since the start.", load.log_bytes);
+        self.head("hostler_retention_removed_total", "counter", "Removed by retention since the start, by what.");
+        for (what, count) in &load.removed {
+            self.line("hostler_retention_removed_total", &format!("{{what=\"{what}\"}}"), *count as f64);
+        }
         self.gauge("hostler_stopping", "1 while the host stops.", f64::from(u8::from(load.stopping)));
     }
 

@@ -57,7 +57,8 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
     all
 }
 
-const ORDER: [&str; 8] = ["Pipelines", "Runs", "Tasks", "Logs", "Events", "Subscriptions", "Plugins", "Host"];
+const ORDER: [&str; 9] =
+    ["Pipelines", "Runs", "Tasks", "Logs", "Events", "Subscriptions", "Plugins", "Backups", "Host"];
 
 fn render(document: &Value) -> String {
     let operations = operations(document);

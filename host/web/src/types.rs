@@ -3,6 +3,7 @@
 //! Invariants: times are RFC 3339 in UTC with milliseconds, durations are text such as `1h30m`, ids are text; a request
 //! body with a field that is not known is refused. Must not know: how a request travels, rows, SQL.
 
+mod backups;
 pub mod base64;
 mod events;
 mod host;
@@ -12,6 +13,7 @@ mod runs;
 mod subscriptions;
 mod time;
 
+pub use backups::{Backup, BackupCreate, BackupPath, BackupStatus};
 pub use events::{Event, EventQuery, FollowQuery};
 pub use host::{ErrorBody, Grant, Health, Problem, Ready, Whoami};
 pub use pipelines::{

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "this program reads its own environment and is not part of the host")]
 
 mod bench;
+mod crash;
 mod demo;
 mod docs;
 mod machine;
@@ -34,6 +35,11 @@ const COMMANDS: &[Command] = &[
         name: "bench",
         about: "Measure the budget: [--dev] [--json FILE] [ROW…], or --instructions",
         run: bench::run,
+    },
+    Command {
+        name: "crash",
+        about: "Kill the host, cut its power, fill its disk: [--kills N] [--seed S] [--mode kill|power|full]",
+        run: crash::run,
     },
     Command { name: "docs", about: "Write docs/reference again; --check only compares", run: docs::run },
 ];

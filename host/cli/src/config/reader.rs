@@ -84,6 +84,16 @@ impl Reader {
         })
     }
 
+    /// A duration in which something else can be done.
+    pub(super) fn longer(&mut self, key: &'static str) -> Duration {
+        let span = self.span(key);
+        if span == Duration::ZERO {
+            self.refuse(key, "must be longer than 0s".into());
+            return Duration::from_secs(1);
+        }
+        span
+    }
+
     pub(super) fn size(&mut self, key: &'static str) -> u64 {
         let text = self.text(key);
         match Bytes::parse(&text) {

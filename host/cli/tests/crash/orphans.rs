@@ -26,9 +26,11 @@ pub(crate) async fn gone(data: &Path) -> Duration {
 fn of(data: &Path) -> Vec<String> {
     let folder = data.display().to_string();
     let processes = std::fs::read_dir("/proc").expect("proc is mounted").flatten();
+    // Under a power cut the warden too must have written its last before the disk is looked at.
     let is_ours = |environment: &[u8]| {
         let text = String::from_utf8_lossy(environment);
         text.contains("HOSTLER_HANDLE=") && text.contains(&folder)
+            || text.contains(&format!("HOSTLER_POWER_ROOT={}", data.parent().unwrap_or(data).display()))
     };
     processes
         .filter(|entry| std::fs::read(entry.path().join("environ")).is_ok_and(|environment| is_ours(&environment)))

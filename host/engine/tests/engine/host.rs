@@ -5,8 +5,8 @@ use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::wasm::WasmExecutor;
 use hostler_engine::warden::Containment;
 use hostler_engine::{
-    Clock, Config, Engine, Error, Executors, Handle, Manual, Policy, Register, RunStarted, SlotSizes, StartRun,
-    StopMode, Subscribe,
+    Clock, Config, Engine, Error, Executors, Handle, Manual, Policy, Register, Retention, RunStarted, SlotSizes,
+    StartRun, StopMode, Storage, Subscribe,
 };
 use hostler_model::schedule::{CatchUp, Overlap};
 use hostler_model::{Actor, Duration, RunId, RunStatus, Slug, SubscriptionId, TaskStatus, Timestamp};
@@ -28,12 +28,22 @@ pub(crate) struct Host {
     _runtime: Runtime,
 }
 
+/// Nothing is removed, and there is no floor.
+pub(crate) fn storage(data: &Path) -> Storage {
+    let retention = Retention::unlimited(Duration::from_secs(3600));
+    Storage { backup_dir: data.join("backups"), backups_kept: 2, free_min: 0, retention }
+}
+
 pub(crate) fn slug(text: &str) -> Slug {
     Slug::parse(text).expect("a slug")
 }
 
 impl Host {
     pub(crate) async fn start(data: &Path, at: Timestamp) -> Self {
+        Self::start_with(data, at, storage(data)).await
+    }
+
+    pub(crate) async fn start_with(data: &Path, at: Timestamp, storage: Storage) -> Self {
         let (clock, manual) = Clock::manual(at);
         let opened = Store::open(data, Options::new(at)).expect("the store opens");
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("components");
@@ -59,7 +69,7 @@ impl Host {
         };
         let host_env = vec![("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())];
         let slots = SlotSizes { process: 16, container: 2, wasm: 2 };
-        let engine = Engine::start(Config { opened, plugins, executors, clock, slots, host_env }).await;
+        let engine = Engine::start(Config { opened, plugins, executors, clock, slots, host_env, storage }).await;
         Self { engine: engine.expect("the engine starts"), clock: manual, _runtime: runtime }
     }
 

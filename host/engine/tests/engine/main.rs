@@ -5,3 +5,4 @@ mod fires;
 mod host;
 mod recovery;
 mod runs;
+mod upkeep;

@@ -51,6 +51,7 @@ pub(super) fn pipeline(tasks: Vec<Task>, on_failure: OnFailure, timeout: Option<
         timeout,
         on_failure,
         workspace: Workspace::Attempt,
+        retention: crate::spec::Retention::default(),
         tasks,
         dependants,
     })

@@ -116,3 +116,31 @@ fn every_old_schema_opens_with_its_rows_and_becomes_the_newest() {
         assert_eq!((runs[0].status, runs[1].status), (RunStatus::Running, RunStatus::Success));
     }
 }
+
+/// What the host of the first schema has made by `hostler backup create`: a failed run of two tasks, an open one, fires
+/// of a subscription. Never edited: what can be restored today can be restored for ever.
+const FIRST_BACKUP: &[u8] = include_bytes!("backup-1.tar");
+
+#[test]
+fn the_first_backup_restores_and_its_database_becomes_the_newest() {
+    let outside = tempfile::tempdir().unwrap();
+    let (file, dir) = (outside.path().join("backup-1.tar"), outside.path().join("data"));
+    std::fs::write(&file, FIRST_BACKUP).unwrap();
+    let restored = Store::restore_backup(&file, &dir, NOW).unwrap();
+    assert_eq!((restored.info.schema, restored.info.logs), (1, 2));
+    let opened = Store::open(&dir, Options::new(NOW)).unwrap();
+    assert_eq!(opened.epoch.0, 2);
+    assert_eq!(shape(&Connection::open(dir.join("hostler.db")).unwrap()), {
+        let host = host();
+        shape(&Connection::open(host.dir.path().join("hostler.db")).unwrap())
+    });
+    let runs = opened.store.read(|tx| tx.runs(RunFilter::default(), Page::first(100))).unwrap().items;
+    assert_eq!(runs.len() as u64, restored.info.runs);
+    let failed = runs.iter().find(|run| run.status == RunStatus::Failed).unwrap();
+    let records = opened.store.logs().reader(failed.id, 0, hostler_store::LogFilter::default()).unwrap();
+    let text: Vec<u8> = records.flat_map(|record| record.unwrap().1.bytes).collect();
+    assert_eq!(String::from_utf8_lossy(&text), "hello from the first database\nagain\nagain\n");
+    assert!(runs.iter().any(|run| run.status == RunStatus::Running));
+    let fires = opened.store.read(|tx| tx.fires(hostler_model::SubscriptionId(1), Page::first(10))).unwrap().items;
+    assert!(fires.iter().all(|fire| fire.decision == FireDecision::Start) && !fires.is_empty());
+}

@@ -73,7 +73,20 @@ pub(super) fn read(web: &Web, asked: &Asked) -> Result<Piece, Error> {
             break;
         }
     }
+    if records.is_empty() && drained {
+        refuse_removed(web, asked)?;
+    }
     Ok(Piece { records, next: reader.offset(), drained })
+}
+
+/// A log that retention has removed is no empty one.
+fn refuse_removed(web: &Web, asked: &Asked) -> Result<(), Error> {
+    let store = web.handle().store();
+    if store.logs().exists(asked.run) || store.read(|tx| tx.log_end(asked.key))? == 0 {
+        return Ok(());
+    }
+    Err(Error::not_found("the log of this run was removed, its retention is over")
+        .hint("`retention.logs_bytes` and `retention.logs_period` in the config say what stays"))
 }
 
 /// As it goes over the wire.

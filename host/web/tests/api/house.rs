@@ -7,7 +7,7 @@ use hostler_engine::executor::container::{ContainerConfig, ContainerExecutor};
 use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::wasm::WasmExecutor;
 use hostler_engine::warden::Containment;
-use hostler_engine::{Clock, Config, Engine, Executors, SlotSizes, StopMode};
+use hostler_engine::{Clock, Config, Engine, Executors, Retention, SlotSizes, StopMode, Storage};
 use hostler_model::{Slug, Timestamp};
 use hostler_plugin::{Compiler, Plugins, Runtime, RuntimeConfig};
 use hostler_store::{Permission, Store};
@@ -81,7 +81,13 @@ impl House {
         let executors = Executors { process: Arc::new(process), container, wasm };
         let host_env = vec![("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())];
         let slots = SlotSizes { process: 4, container: 1, wasm: 1 };
-        let engine = Engine::start(Config { opened, plugins, executors, clock, slots, host_env }).await;
+        let storage = Storage {
+            backup_dir: data.path().join("backups"),
+            backups_kept: 2,
+            free_min: 0,
+            retention: Retention::unlimited(hostler_model::Duration::from_secs(60)),
+        };
+        let engine = Engine::start(Config { opened, plugins, executors, clock, slots, host_env, storage }).await;
         let engine = engine.expect("the engine starts");
         let web = Web::new(engine.handle().clone(), Options::default());
         let house = Self { app: router(web.clone()), web, engine, _runtime: runtime, _data: data };

@@ -173,3 +173,33 @@ async fn a_subscription_is_previewed_made_paused_and_deleted() {
     assert!(house.get(&format!("{BASE}/plugins/interval")).await.json()["roles"]["trigger"].is_object());
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_begun_listed_and_never_written_over() {
+    let house = House::open().await;
+    let begun = house.post("/api/v1/backups", json!({})).await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED, "{}", begun.text);
+    let name = begun.json()["name"].as_str().expect("a name").to_owned();
+    let done = loop {
+        let seen = house.get(&format!("/api/v1/backups/{name}")).await.json();
+        if seen["status"] != "running" {
+            break seen;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(done["status"], "done", "{done}");
+    let path = done["path"].as_str().expect("a path");
+    hostler_store::Store::verify_backup(std::path::Path::new(path)).expect("whole");
+    assert_eq!(house.get("/api/v1/backups").await.json()["items"], json!([done]));
+    let again = house.post("/api/v1/backups", json!({"to": path})).await;
+    assert_eq!(again.status, StatusCode::CONFLICT, "{}", again.text);
+    assert_eq!(house.post("/api/v1/backups", json!({"to": "here"})).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(house.post("/api/v1/backups", json!({"at": "/"})).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(house.get("/api/v1/backups/none").await.status, StatusCode::NOT_FOUND);
+    house.add_token("reader", "hostler_reader", "backup", "read", "*").await;
+    let mut request = request(Method::POST, "/api/v1/backups").body(Body::empty()).expect("a request");
+    request.headers_mut().insert("authorization", "Bearer hostler_reader".parse().expect("a value"));
+    let denied = house.send(request).await;
+    assert_eq!(denied.status, StatusCode::FORBIDDEN, "a reader makes none");
+    house.close().await;
+}
