@@ -17,6 +17,7 @@ fn a_host_whose_plug_is_pulled_keeps_its_word() {
     assert_eq!(findings.len(), 4, "{report:#}");
     let runs = findings[0]["acknowledged"].as_str().expect("text");
     assert!(runs.contains("before the plug") && !runs.starts_with("0,"), "{runs}");
+    assert_eq!(findings[1]["happened"], "success; each task once", "processes went on without the host");
     assert_eq!(std::fs::read_dir(&folder).expect("listed").count(), 0, "its folder is gone");
 }
 

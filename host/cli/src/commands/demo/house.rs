@@ -55,6 +55,8 @@ impl House {
         let program = std::env::current_exe().map_err(unusable("this program does not know its own file"))?;
         let mut command = Command::new(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(self.data());
+        // Long enough for any machine to start it again.
+        command.env("HOSTLER_CONFIG_PROCESS_KEEP", "1m");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.spawn().map_err(unusable("the host cannot be started"))?;
         let child = self.child.insert(Killed(child));
