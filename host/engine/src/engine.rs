@@ -180,7 +180,7 @@ impl Engine {
     }
 
     /// Refuses requests from now on, lets attempts end as `mode` says for at most `limit`, then ends. Attempts that are
-    /// still there are ended with the warden and count as lost at the next start.
+    /// still there are ended with the warden and count as lost at the next start, but for containers, which go on.
     pub async fn stop(mut self, mode: StopMode, limit: Duration) -> Result<(), hostler_store::Error> {
         self.inbox.close();
         let asked = match mode {

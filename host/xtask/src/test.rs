@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::bail;
 
 use crate::machine::Machine;
-use crate::{docs, plugins, process, tidy};
+use crate::{containers, docs, plugins, process, tidy};
 
 struct Stage {
     name: &'static str,
@@ -75,6 +75,9 @@ fn prepare(machine: &Machine, lacks: &mut Vec<String>) -> anyhow::Result<Verdict
     }
     if let Err(error) = machine.prepare_python() {
         lacks.push(format!("Python with cronsim, without which cron is not compared with its oracle: {error:#}"));
+    }
+    if let Err(error) = containers::prepare(machine) {
+        lacks.push(format!("a container engine, without which no container is tested: {error:#}"));
     }
     Ok(Verdict::Passed)
 }

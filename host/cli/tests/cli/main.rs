@@ -1,6 +1,7 @@
 //! The real binary, as a person or a script meets it: temporary home, cleared environment, output and exit status.
 
 mod backup;
+mod containers;
 mod demo;
 mod every;
 mod host;
@@ -9,3 +10,6 @@ mod local;
 mod offline;
 mod serve;
 mod support;
+
+#[path = "../../../engine/tests/support/containers.rs"]
+mod container_engine;

@@ -107,6 +107,12 @@ impl Host {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill starts").success());
     }
 
+    /// SIGKILL: it has no time for anything.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
     /// Waits for its end and answers its exit code.
     pub(crate) fn ended(mut self) -> i32 {
         self.child.wait().expect("it ends").code().unwrap_or(-1)
@@ -206,7 +212,7 @@ pub(crate) fn example(home: &Home, name: &str) -> String {
         }
     }
     let document = std::fs::read_to_string(target.join("pipeline.json")).expect("a document");
-    let is_built = !document.contains("greet.wasm") || target.join("greet.wasm").exists();
+    let is_built = !document.contains("\"greet.wasm\"") || target.join("greet.wasm").exists();
     assert!(is_built, "pipelines/{name}/greet.wasm is not built: type `cargo xtask plugins`");
     target.join("pipeline.json").display().to_string()
 }

@@ -36,6 +36,9 @@ use tokio::sync::mpsc;
 /// How many ended attempts are remembered, so that a start that comes late a second time does not run them again.
 const ENDED_REMEMBERED: usize = 4_096;
 
+/// A sweep for which no engine answered is tried again after this.
+const SWEEP_AGAIN: StdDuration = StdDuration::from_secs(5);
+
 #[derive(Clone, Debug)]
 pub struct ContainerConfig {
     /// Sockets of engines; the first that answers is used.
@@ -206,13 +209,17 @@ async fn sweep_again(shared: Weak<Shared>) {
     loop {
         let every = {
             let Some(shared) = shared.upgrade() else { return };
+            let mut every = shared.config.sweep_every;
             match shared.sweep().await {
                 Ok(0) => {}
                 Ok(count) => tracing::info!("{count} containers were left over from earlier and are removed"),
-                // A machine without an engine has nothing to sweep.
-                Err(trouble) => tracing::debug!("no container can be swept: {}", trouble.reason()),
+                // A machine without an engine has nothing to sweep, and one whose engine comes back has.
+                Err(trouble) => {
+                    tracing::debug!("no container can be swept: {}", trouble.reason());
+                    every = every.min(SWEEP_AGAIN);
+                }
             }
-            shared.config.sweep_every
+            every
         };
         tokio::time::sleep(every).await;
     }

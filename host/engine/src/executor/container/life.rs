@@ -5,7 +5,7 @@
 //! lost, and a sweep removes the container when the engine is back. Must not know: other attempts.
 
 use super::daemon::Trouble;
-use super::output::{Frame, Output, Replay};
+use super::output::{Frame, Output};
 use super::{ContainerStart, Shared, create, image};
 use crate::executor::{Report, Reports, Start};
 use bollard::container::LogOutput;
@@ -316,7 +316,7 @@ impl Life {
             let reason = "the container engine keeps only the end of a long log; output may be missing here".into();
             self.output.say(Report::Gap { reason }).await;
         }
-        let mut replay = Replay::new(is_cut, !engine.is_podman);
+        let mut replay = self.output.replay_of(is_cut, !engine.is_podman);
         let options = LogsOptionsBuilder::new().stdout(true).stderr(true).timestamps(true).follow(true).build();
         let mut frames = Box::pin(engine.docker.logs(container, Some(options)));
         let begun = self.now();

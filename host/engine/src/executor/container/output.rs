@@ -34,9 +34,10 @@ pub(super) struct Replay {
     mends_lines: bool,
 }
 
-#[derive(Default)]
 struct Seen {
     bytes: u64,
+    /// When the last was passed on before this reading.
+    last: Option<Timestamp>,
     /// The time of a line whose newline has not come.
     open: Option<jiff::Timestamp>,
 }
@@ -77,6 +78,12 @@ impl Output {
         }
     }
 
+    /// A reading that begins where this output stands.
+    pub(super) fn replay_of(&self, is_cut: bool, mends_lines: bool) -> Replay {
+        let seen = |kept: LogKeptStream| Seen { bytes: 0, last: kept.last, open: None };
+        Replay { stdout: seen(self.stdout), stderr: seen(self.stderr), is_cut, mends_lines }
+    }
+
     fn kept(&mut self, stream: Stream) -> &mut LogKeptStream {
         match stream {
             Stream::Stdout => &mut self.stdout,
@@ -88,7 +95,7 @@ impl Output {
     pub(super) async fn replay(&mut self, replay: &mut Replay, frame: &Frame<'_>, now: Timestamp) {
         let at = Timestamp(frame.at.as_millisecond());
         if replay.is_cut {
-            if self.kept(frame.stream).last.is_none_or(|last| at > last) {
+            if replay.seen(frame.stream).last.is_none_or(|last| at > last) {
                 self.pass_on(frame.stream, frame.bytes, Some(at), now).await;
             }
             return;
@@ -114,10 +121,6 @@ impl Output {
 }
 
 impl Replay {
-    pub(super) fn new(is_cut: bool, mends_lines: bool) -> Self {
-        Self { stdout: Seen::default(), stderr: Seen::default(), is_cut, mends_lines }
-    }
-
     fn seen(&mut self, stream: Stream) -> &mut Seen {
         match stream {
             Stream::Stdout => &mut self.stdout,
@@ -162,7 +165,7 @@ mod tests {
         let last = Some(Timestamp(zero.as_millisecond() + last * 1000));
         let stdout = LogKeptStream { bytes: kept, last, bytes_at_last: 0 };
         let mut output = Output::new(reports, LogKept { stdout, ..LogKept::default() });
-        let mut replay = Replay::new(is_cut, true);
+        let mut replay = output.replay_of(is_cut, true);
         for frame in frames {
             let frame = Frame::read(frame).expect("a frame");
             output.replay(&mut replay, &frame, Timestamp(0)).await;
@@ -196,9 +199,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_log_without_its_beginning_goes_on_by_time() {
-        let frames = [frame(5, "five\n"), frame(6, "six\n"), frame(7, "seven\n")];
-        assert_eq!(replayed(1_000_000, 6, true, &frames).await, "seven\n");
-        assert_eq!(replayed(0, 2, true, &frames).await, "five\nsix\nseven\n");
+        let frames = [frame(5, "five\n"), frame(6, "six\n"), frame(7, "seven\n"), frame(7, "again\n")];
+        assert_eq!(replayed(1_000_000, 6, true, &frames).await, "seven\nagain\n");
+        assert_eq!(replayed(0, 2, true, &frames).await, "five\nsix\nseven\nagain\n");
     }
 
     #[test]
