@@ -10,6 +10,7 @@ use crate::failure::{Failure, chain};
 use hostler_engine::executor::container::{ContainerConfig, ContainerExecutor};
 use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::wasm::WasmExecutor;
+use hostler_engine::isolation::{self, Isolation, TaskUser};
 use hostler_engine::warden::Containment;
 use hostler_engine::{Clock, Engine, Executors, Handle, SlotSizes, Storage};
 use hostler_model::{Epoch, Kind};
@@ -31,6 +32,7 @@ pub(crate) struct Place {
 
 impl App {
     pub(crate) async fn start(config: &Config, place: &Place, environment: &Environment) -> Result<Self, Failure> {
+        isolation::become_undumpable();
         let clock = Clock::system();
         let opened = open(config, place.data.clone(), &clock).await?;
         let program = std::env::current_exe().map_err(|error| {
@@ -46,7 +48,11 @@ impl App {
             container: ContainerExecutor::new(container(config, &opened)?, clock.clone()),
             wasm: WasmExecutor::new(runtime.commands(), clock.clone()),
         };
-        let seen = |name: &String| environment.get(name).map(|value| (name.clone(), value.to_string()));
+        let user = executors.process.isolation().user.clone();
+        let seen = |name: &String| {
+            let theirs = user.as_ref().and_then(|user| of_user(name, user));
+            Some((name.clone(), theirs.or_else(|| environment.get(name).map(str::to_owned))?))
+        };
         let engine = Engine::start(hostler_engine::Config {
             opened,
             plugins,
@@ -147,10 +153,27 @@ async fn warden(config: &Config, place: &Place, program: PathBuf, epoch: Epoch) 
         containment: Containment::default(),
         keep: config.process.keep,
         meeting: place.data.join("warden"),
+        isolation: isolation(config, place)?,
     };
     ProcessExecutor::start_warden(config).await.map_err(|error| {
         Failure::new(ExitCode::Unavailable, format!("the warden cannot be started: {}", chain(&error)))
     })
+}
+
+fn isolation(config: &Config, place: &Place) -> Result<Isolation, Failure> {
+    let isolation = Isolation::decide(&config.process.user, config.process.landlock, &place.data);
+    isolation.map_err(|error| {
+        Failure::new(ExitCode::Unavailable, chain(&error)).hint("see `process.user` and `process.landlock`")
+    })
+}
+
+/// What tasks are told about their user, where it is not the host's.
+fn of_user(name: &str, user: &TaskUser) -> Option<String> {
+    match name {
+        "HOME" => Some(user.home.display().to_string()),
+        "USER" | "LOGNAME" => Some(user.name.clone()),
+        _ => None,
+    }
 }
 
 fn private(folder: &Path) -> std::io::Result<()> {

@@ -14,6 +14,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::print::source::Source;
 use hostler_engine::Retention;
+use hostler_engine::isolation::{Landlock, User};
 use hostler_model::{Duration, Problems};
 use hostler_plugin::PluginSource;
 use hostler_web::Listen;
@@ -57,6 +58,8 @@ pub(crate) struct Limits {
 pub(crate) struct Process {
     /// How long processes may go on without a host.
     pub(crate) keep: Duration,
+    pub(crate) user: User,
+    pub(crate) landlock: Landlock,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -209,7 +212,16 @@ fn read(reader: &mut Reader, environment: &Environment, folder: Option<&Path>) -
             database_bytes: Some(reader.size("limits.database_bytes")).filter(|bytes| *bytes > 0),
             component_bytes: reader.size("limits.component_bytes"),
         },
-        process: Process { keep: reader.span("process.keep") },
+        process: Process {
+            keep: reader.span("process.keep"),
+            user: match reader.text("process.user").as_str() {
+                "auto" => User::Auto,
+                "same" => User::Same,
+                name => User::Named(name.to_owned()),
+            },
+            landlock: reader
+                .choice("process.landlock", &[("auto", Landlock::Auto), ("on", Landlock::On), ("off", Landlock::Off)]),
+        },
         backup: Backup {
             folder: Some(reader.text("backup.folder"))
                 .filter(|folder| !folder.is_empty())

@@ -106,7 +106,7 @@ impl Engine {
         let inbox = Arc::new(Inbox::new(COMMANDS_MAX));
         let (hub, counters) = (Arc::new(LogHub::default()), Arc::new(Counters::default()));
         let definitions = Arc::new(Definitions::default());
-        let folders = Folders::new(store.dir());
+        let folders = Folders::new(store.dir(), executors.process.isolation().user.clone());
         let attempts = Arc::new(Attempts::new(Parts {
             store: store.clone(),
             executors: executors.clone(),

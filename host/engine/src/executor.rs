@@ -100,9 +100,8 @@ pub trait Executor: Send + Sync + 'static {
     /// Ends it and all it started, now.
     fn kill(&self, id: AttemptId) -> impl Future<Output = ()> + Send;
 
-    /// Why no attempt can be there any more when the host that started it is gone; `None` where one can. Where it
-    /// cannot,
-    /// `adopt` and `sweep` are not called.
+    /// Why no attempt of an earlier host can be there any more; `None` where one can. Where it cannot, `adopt` and
+    /// `sweep` are not called.
     fn dies_with_host(&self) -> Option<&'static str>;
 
     /// Goes on with an attempt of an earlier epoch that the rows call active: reports as for `start`, its output from

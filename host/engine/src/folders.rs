@@ -1,18 +1,22 @@
 //! The folders of runs and attempts below the data folder, made from our own ids only.
 //!
 //! `work/RUN/` holds everything of a run; in it `TASK-ITEM-ATTEMPT/workspace` and `…/out` for each attempt, or
-//! `shared/` where the tasks of the run share one workspace. All are private to the host's user (mode 0700).
+//! `shared/` where the tasks of the run share one workspace. All are private to the host's user (mode 0700), or, where
+//! tasks have a user of their own, to that user and the group of the run.
 
+use crate::isolation::TaskUser;
 use hostler_model::spec::Workspace;
 use hostler_model::{AttemptId, RunKey};
 use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Folders {
     work: PathBuf,
+    /// Whose the folders that tasks write to are, where it is not the host's user.
+    user: Option<TaskUser>,
 }
 
 /// Where one attempt lives.
@@ -26,8 +30,8 @@ pub(crate) struct AttemptFolder {
 }
 
 impl Folders {
-    pub(crate) fn new(data: &Path) -> Self {
-        Self { work: data.join("work") }
+    pub(crate) fn new(data: &Path, user: Option<TaskUser>) -> Self {
+        Self { work: data.join("work"), user }
     }
 
     fn run(&self, run: RunKey) -> PathBuf {
@@ -51,6 +55,17 @@ impl Folders {
         remove(&folder.own)?;
         make(&folder.out)?;
         make(&folder.workspace)?;
+        if let Some(user) = &self.user {
+            let group = user.group_of(id.run);
+            set_mode(&self.work, 0o711)?;
+            // Whoever is not of this run gets no further.
+            std::os::unix::fs::chown(self.run(id.run), None, Some(group))?;
+            set_mode(&self.run(id.run), 0o710)?;
+            set_mode(&folder.own, 0o711)?;
+            for given in [&folder.out, &folder.workspace] {
+                std::os::unix::fs::chown(given, Some(user.uid), Some(group))?;
+            }
+        }
         Ok(folder)
     }
 
@@ -75,6 +90,10 @@ impl Folders {
         let key = |entry: io::Result<std::fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok().map(RunKey);
         Ok(entries.filter_map(key).collect())
     }
+}
+
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
 }
 
 fn make(path: &Path) -> io::Result<()> {
@@ -117,7 +136,7 @@ mod tests {
     #[test]
     fn an_attempt_never_finds_what_another_left_unless_the_run_shares_a_workspace() {
         let data = tempfile::tempdir().expect("temp dir");
-        let folders = Folders::new(data.path());
+        let folders = Folders::new(data.path(), None);
         let first = folders.make(id(1), Workspace::Attempt).expect("made");
         std::fs::write(first.workspace.join("left"), "x").expect("written");
         let again = folders.make(id(1), Workspace::Attempt).expect("made again");
@@ -135,7 +154,7 @@ mod tests {
     fn a_folder_that_a_task_locked_is_removed_all_the_same() {
         use std::os::unix::fs::PermissionsExt;
         let data = tempfile::tempdir().expect("temp dir");
-        let folders = Folders::new(data.path());
+        let folders = Folders::new(data.path(), None);
         let folder = folders.make(id(1), Workspace::Attempt).expect("made");
         let locked = folder.workspace.join("a/b");
         std::fs::create_dir_all(&locked).expect("made");

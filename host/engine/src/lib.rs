@@ -20,6 +20,7 @@ mod fires;
 mod folders;
 pub mod handle;
 mod inbox;
+pub mod isolation;
 mod log_hub;
 mod outputs;
 mod pipelines;

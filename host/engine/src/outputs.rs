@@ -4,6 +4,7 @@
 //! may be any JSON; those of lines are strings. Bytes that are not UTF-8 and anything over the limit are errors, not
 //! cut.
 
+use rustix::fs::{Mode, OFlags};
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::{self, Read};
@@ -30,7 +31,11 @@ pub(crate) enum Error {
 
 /// None when the task wrote none.
 pub(crate) fn read(path: &Path) -> Result<Option<Box<str>>, Error> {
-    let file = match File::open(path) {
+    // The task may have put anything in its place: a link to a file that only the host may read, or a pipe that would
+    // never open.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::empty()).map(File::from).map_err(io::Error::from);
+    let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(Error::Read)?,
     };

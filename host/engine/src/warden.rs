@@ -17,6 +17,7 @@
 //! Must not know: runs, tasks, rows, async; anything that would make it large.
 
 mod attempts;
+mod cage;
 mod channel;
 mod door;
 mod groups;
@@ -275,8 +276,13 @@ impl Warden {
                     attempts::OpenError::Scratch { source } => {
                         WardenError::System { what: "making the folder for scripts", source }
                     }
+                    attempts::OpenError::Cage { source } => {
+                        WardenError::System { what: "keeping tasks from the host", source }
+                    }
                     attempts::OpenError::Held => WardenError::Held { scratch: hello.scratch.clone() },
                 })?;
+                // Before the first task, and after what a process that is closed to others cannot open of its own.
+                crate::isolation::become_undumpable();
                 empty.insert(attempts).welcome()
             }
         };

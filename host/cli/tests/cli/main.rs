@@ -5,6 +5,7 @@ mod containers;
 mod demo;
 mod every;
 mod host;
+mod isolation;
 mod keep;
 mod local;
 mod offline;

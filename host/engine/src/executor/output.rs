@@ -182,7 +182,7 @@ impl Sender {
     pub(super) async fn pass_on(&mut self, chunk: Report, sources: &mut Sources) {
         let stream = match chunk {
             Report::Output { stream, .. } => Some(stream),
-            Report::Started { .. } | Report::Gap { .. } | Report::Note { .. } | Report::Exit(_) => None,
+            Report::Started { .. } | Report::Note { .. } | Report::Gap { .. } | Report::Exit(_) => None,
         };
         self.send(chunk).await;
         match stream {

@@ -8,6 +8,7 @@
 use super::link::{Heard, Link, LinkError, WardenProcess};
 use super::output::{Sender, Source, Sources};
 use super::{Executor, Report, Reports, Start, Stream, What};
+use crate::isolation::Isolation;
 use crate::warden::protocol::{Containment, HELD_DESCRIPTORS, Hello, Notice, Order, Program, StartOrder, VERSION};
 use hostler_model::{AttemptId, Duration, Epoch, Exit, Timestamp};
 use hostler_store::LogKept;
@@ -42,6 +43,8 @@ pub struct WardenConfig {
     pub keep: Duration,
     /// Where host and warden meet again; made where it is needed, for this user alone.
     pub meeting: PathBuf,
+    /// How tasks are kept from what is the host's.
+    pub isolation: Isolation,
 }
 
 /// In the folder `meeting`.
@@ -173,6 +176,11 @@ impl ProcessExecutor {
         }
     }
 
+    /// How tasks are kept from what is the host's.
+    pub fn isolation(&self) -> &Isolation {
+        &self.shared.config.isolation
+    }
+
     /// Ends every attempt that still runs, and the warden; waits until all of it is gone. The last reports may still
     /// be on their way to readers that are slow.
     pub async fn close(&self) {
@@ -275,7 +283,8 @@ impl Shared {
             What::Wasm { .. } => return Err(lasting("a component cannot be run as a process".into())),
         };
         let is_held = self.keeps();
-        let order = StartOrder { id, program, env: start.env, workspace: start.workspace, is_held };
+        let order =
+            StartOrder { id, program, env: start.env, workspace: start.workspace, outputs: start.outputs, is_held };
         let (stdout, stdout_ends) = Source::make(Stream::Stdout, is_held).map_err(|error| no_pipe(&error))?;
         let (stderr, stderr_ends) = Source::make(Stream::Stderr, is_held).map_err(|error| no_pipe(&error))?;
         let held = [stdout_ends.held, stderr_ends.held].into_iter().flatten().flatten();
@@ -483,6 +492,7 @@ async fn greet(
         containment: config.containment,
         keep: config.keep,
         meeting: config.meeting.join(SOCKET),
+        isolation: config.isolation.clone(),
         replaces,
     };
     let frame = crate::warden::protocol::encode(&Order::Hello(hello))

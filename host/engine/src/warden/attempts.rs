@@ -4,6 +4,7 @@
 //! once, after its root was reaped and the rest of its tree is gone (or could not be killed for `ENDING_MAX`). Must not
 //! know: the socket.
 
+use super::cage::Cage;
 use super::channel::{HeldOutput, Pipes};
 use super::identity::Identity;
 use super::protocol::{Containment, Hello, Notice, StartOrder};
@@ -17,7 +18,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -36,6 +37,9 @@ pub(super) enum OpenError {
     Scratch {
         source: io::Error,
     },
+    Cage {
+        source: io::Error,
+    },
     /// Another warden works with the same folder and does not end.
     Held,
 }
@@ -45,6 +49,7 @@ pub(super) struct Attempts {
     forest: Forest,
     score: OutOfMemoryScore,
     scripts: ScriptFolder,
+    cage: Cage,
     current: HashMap<AttemptId, Attempt>,
     roots: HashMap<i32, AttemptId>,
     /// The same, to look up and to forget the oldest.
@@ -97,13 +102,16 @@ impl Attempts {
         let identity = Identity::own().ok_or(OpenError::ProcUnreadable)?;
         let held = hold(&hello.scratch)?;
         let forest = Forest::open(identity, hello.containment);
-        let scripts = ScriptFolder::make(&hello.scratch, identity, held);
+        let cage = Cage::make(&hello.isolation, !hello.keep.to_std().is_zero());
+        let cage = cage.map_err(|source| OpenError::Cage { source })?;
+        let scripts = ScriptFolder::make(&hello.scratch, identity, held, cage.folder_mode());
         let scripts = scripts.map_err(|source| OpenError::Scratch { source })?;
         Ok(Self {
             epoch: hello.epoch,
             forest,
             score: OutOfMemoryScore::open(),
             scripts,
+            cage,
             current: HashMap::new(),
             roots: HashMap::new(),
             ended: HashSet::new(),
@@ -210,13 +218,13 @@ impl Attempts {
             return Err(NotSpawned::lasting(reason));
         }
         self.epoch = id.epoch;
-        let prepared = spawn::prepare(order, &self.scripts.path)?;
-        let score = &self.score;
+        let prepared = spawn::prepare(order, &self.scripts.path, &self.cage)?;
+        let (score, cage) = (&self.score, &mut self.cage);
         let mark = self.forest.mark(id);
         let mut script = None;
         let Pipes { stdout, stderr, held } = pipes;
         let planted = self.forest.plant(|| {
-            let spawned = spawn::spawn(order, prepared, &mark, (stdout, stderr), score)?;
+            let spawned = spawn::spawn(order, prepared, &mark, (stdout, stderr), (score, cage))?;
             script = spawned.script;
             Ok(spawned.pid)
         });
@@ -397,7 +405,7 @@ struct ScriptFolder {
 }
 
 impl ScriptFolder {
-    fn make(scratch: &Path, identity: Identity, held: File) -> io::Result<Self> {
+    fn make(scratch: &Path, identity: Identity, held: File, mode: u32) -> io::Result<Self> {
         for entry in fs::read_dir(scratch)?.flatten() {
             let left = entry.file_name().to_str().and_then(Identity::parse);
             if left.is_some_and(Identity::is_dead_here) {
@@ -405,7 +413,8 @@ impl ScriptFolder {
             }
         }
         let path = scratch.join(identity.to_string());
-        fs::DirBuilder::new().mode(0o700).create(&path)?;
+        fs::DirBuilder::new().mode(mode).create(&path)?;
+        fs::set_permissions(scratch, fs::Permissions::from_mode(mode))?;
         Ok(Self { path, _held: held })
     }
 }

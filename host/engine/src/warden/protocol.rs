@@ -1,9 +1,10 @@
 //! What host and warden say to each other: orders one way, notices the other, each a length and a JSON text.
 //!
-//! Invariants: a frame is at most `FRAME_BYTES_MAX`; the descriptors of a `Start` or a `Held` travel with the first byte
-//! of its frame, so that they are there when the frame is complete; a `Hello` begins with the fields of `Knock` in every
+//! Invariants: a frame is at most `FRAME_BYTES_MAX`; the descriptors of a `Start` or a `Held` travel with the first
+//! byte of its frame, so that they are there when the frame is complete; a `Hello` has the fields of `Knock` in every
 //! version. Must not know: sockets, processes.
 
+use crate::isolation::Isolation;
 use hostler_model::{AttemptId, Duration, Epoch, Exit, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,8 @@ pub(crate) struct Hello {
     pub(crate) keep: Duration,
     /// The socket at which the next host finds the warden; needed where `keep` is not zero.
     pub(crate) meeting: PathBuf,
+    /// How tasks are kept from what is the host's.
+    pub(crate) isolation: Isolation,
     /// This warden follows one of the same epoch, of whose attempts it knows nothing.
     pub(crate) replaces: bool,
 }
@@ -88,6 +91,7 @@ pub(crate) struct StartOrder {
     pub(crate) program: Program,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) workspace: PathBuf,
+    pub(crate) outputs: PathBuf,
     /// The warden gets what it needs to hold the output, too.
     pub(crate) is_held: bool,
 }

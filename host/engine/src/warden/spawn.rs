@@ -6,6 +6,7 @@
 //! exec, so that the standard library may use `posix_spawn`, which does not copy page tables. Must not know: attempts'
 //! states, control groups.
 
+use super::cage::Cage;
 use super::identity::MARK;
 use super::protocol::{Program, StartOrder};
 use rustix::io::Errno;
@@ -95,7 +96,7 @@ pub(super) struct Prepared {
 }
 
 /// Finds the program and writes the script, before anything is started.
-pub(super) fn prepare(order: &StartOrder, scripts: &Path) -> Result<Prepared, NotSpawned> {
+pub(super) fn prepare(order: &StartOrder, scripts: &Path, cage: &Cage) -> Result<Prepared, NotSpawned> {
     if !order.workspace.is_dir() {
         let workspace = order.workspace.display();
         return Err(NotSpawned::lasting(format!("the working directory `{workspace}` does not exist")));
@@ -109,7 +110,8 @@ pub(super) fn prepare(order: &StartOrder, scripts: &Path) -> Result<Prepared, No
         Program::Script { shell, text } => {
             let name = shell.to_string_lossy().into_owned();
             let program = look_up(&name, order)?;
-            let script = write_script(&scripts.join(format!("script-{}", order.id)), text)?;
+            let script =
+                write_script(&scripts.join(format!("script-{}", order.id)), text, |file| cage.admit(order, file))?;
             let args = vec![script.path.to_string_lossy().into_owned()];
             Ok(Prepared { program, name, args, script: Some(script) })
         }
@@ -122,21 +124,27 @@ pub(super) fn spawn(
     prepared: Prepared,
     mark: &str,
     (stdout, stderr): (OwnedFd, OwnedFd),
-    score: &OutOfMemoryScore,
+    (score, cage): (&OutOfMemoryScore, &mut Cage),
 ) -> Result<Spawned, NotSpawned> {
     let mut command = Command::new(&prepared.program);
     command.arg0(&prepared.name).args(&prepared.args).current_dir(&order.workspace).process_group(0);
     command.env_clear().envs(order.env.iter().map(|(name, value)| (name, value))).env(MARK, mark);
     command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-    let child = score.raised(|| command.spawn()).map_err(|error| explain(&error, &prepared))?;
+    let script = prepared.script.as_ref().map(|script| script.path.as_path());
+    let child = score.raised(|| cage.spawn(order, script, &mut command)).map_err(|error| explain(&error, &prepared))?;
     Ok(Spawned { pid: Pid::from_child(&child), script: prepared.script })
 }
 
-fn write_script(path: &Path, text: &str) -> Result<ScriptFile, NotSpawned> {
+fn write_script(
+    path: &Path,
+    text: &str,
+    admit: impl FnOnce(&File) -> io::Result<()>,
+) -> Result<ScriptFile, NotSpawned> {
     let write = || -> io::Result<ScriptFile> {
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
         let script = ScriptFile { path: path.to_owned() };
         file.write_all(text.as_bytes())?;
+        admit(&file)?;
         Ok(script)
     };
     write().map_err(|error| NotSpawned {

@@ -3,6 +3,7 @@
 use hostler_engine::executor::container::{ContainerConfig, ContainerExecutor};
 use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::wasm::WasmExecutor;
+use hostler_engine::isolation::Isolation;
 use hostler_engine::warden::Containment;
 use hostler_engine::{
     Clock, Config, Engine, Error, Executors, Handle, Manual, Policy, Register, Retention, RunStarted, SlotSizes,
@@ -60,6 +61,7 @@ impl Host {
             containment: Containment::default(),
             keep: Duration::ZERO,
             meeting: data.join("warden"),
+            isolation: Isolation::default(),
         };
         let process = ProcessExecutor::start_warden(warden).await.expect("the warden starts");
         let executors = Executors {

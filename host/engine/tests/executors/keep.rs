@@ -4,6 +4,7 @@ use crate::conformance::{EPOCH, Trial};
 use crate::process::{TESTBED, is_alive, leftovers, script, until};
 use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::{Executor, Report, Stream, What};
+use hostler_engine::isolation::Isolation;
 use hostler_engine::warden::Containment;
 use hostler_model::{AttemptId, Duration, Epoch, Exit, RunKey, TaskIndex};
 use hostler_store::{LogKept, LogKeptStream};
@@ -28,6 +29,7 @@ fn config(folder: &Path, epoch: Epoch, keep: Duration) -> WardenConfig {
         keep,
         // A folder whose name alone is longer than the path of a socket may be.
         meeting: folder.join("m".repeat(120)),
+        isolation: Isolation::default(),
     }
 }
 
@@ -54,7 +56,7 @@ impl Log {
         match report {
             Report::Output { stream: Stream::Stdout, bytes, .. } => self.stdout.extend(bytes),
             Report::Output { stream: Stream::Stderr, bytes, .. } => self.stderr.extend(bytes),
-            Report::Started { .. } => {}
+            Report::Started { .. } | Report::Note { .. } => {}
             Report::Gap { reason } => panic!("nothing is missing here, but it said: {reason}"),
             Report::Note { .. } => {}
             Report::Exit(exit) => self.exit = Some(exit),

@@ -3,6 +3,7 @@
 use crate::conformance::{EPOCH, Heard, MUCH_LINES, Samples, SignalSamples, Trial, exercise_executor};
 use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::{Executor, What};
+use hostler_engine::isolation::Isolation;
 use hostler_engine::warden::Containment;
 use hostler_model::{Duration, Exit};
 use std::io::{BufRead, BufReader};
@@ -49,6 +50,7 @@ async fn start_warden(scratch: &tempfile::TempDir, containment: Containment) -> 
         containment,
         keep: Duration::ZERO,
         meeting: scratch.path().join("none"),
+        isolation: Isolation::default(),
     };
     ProcessExecutor::start_warden(config).await.expect("the warden starts")
 }

@@ -25,9 +25,10 @@ fn run_host(containment: &str, folder: PathBuf, text: String) -> ExitCode {
     let containment: Containment = serde_json::from_str(&format!("\"{containment}\"")).expect("a known containment");
     let program = std::env::current_exe().expect("our own path is known");
     let epoch = Epoch(1);
+    let isolation = hostler_engine::isolation::Isolation::default();
     let (keep, meeting) = (Duration::ZERO, folder.join("none"));
     let (args, scratch) = (vec!["warden".into()], folder.clone());
-    let config = WardenConfig { program, args, epoch, scratch, containment, keep, meeting };
+    let config = WardenConfig { program, args, epoch, scratch, containment, keep, meeting, isolation };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     runtime.block_on(async {
         let executor = ProcessExecutor::start_warden(config).await.expect("the warden starts");

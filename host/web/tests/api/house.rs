@@ -6,6 +6,7 @@ use axum::body::Body;
 use hostler_engine::executor::container::{ContainerConfig, ContainerExecutor};
 use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::wasm::WasmExecutor;
+use hostler_engine::isolation::Isolation;
 use hostler_engine::warden::Containment;
 use hostler_engine::{Clock, Config, Engine, Executors, Retention, SlotSizes, StopMode, Storage};
 use hostler_model::{Slug, Timestamp};
@@ -74,6 +75,7 @@ impl House {
             containment,
             keep: hostler_model::Duration::ZERO,
             meeting: data.path().join("warden"),
+            isolation: Isolation::default(),
         };
         let process = ProcessExecutor::start_warden(warden).await.expect("the warden starts");
         let wasm = WasmExecutor::new(runtime.commands(), clock.clone());
