@@ -135,8 +135,9 @@ impl Dispatcher {
             return Some(Duration::ZERO);
         }
         let steady = self.core.timers.next();
-        // Schedules follow the wall clock: what is due by it is looked at again when it could have moved.
-        let wall = self.core.fires.next_due().map(|due| {
+        // Schedules follow the wall clock: what is due by it is looked at again when it could have moved. Whoever stops
+        // decides no instant any more, and would wait for none of those that are due.
+        let wall = self.core.fires.next_due().filter(|_| self.stopping == Stop::No).map(|due| {
             let until = due.since(self.clock.wall()).min(LOOK_AT_CLOCK);
             self.clock.steady().plus(until)
         });
@@ -185,8 +186,8 @@ impl Dispatcher {
     fn fill(&mut self, taken: &mut Taken, consumed: &mut Consumed, begun: Instant) -> Result<(), hostler_store::Error> {
         let Self { writer, core, clock, stopping, .. } = self;
         let mut tx = writer.begin()?;
-        (core.now, core.wall) = (clock.steady().max(core.now), clock.wall());
-        let full = |core: &Core| core.changes >= CHANGES_MAX || begun.elapsed() >= BATCH_TIME;
+        core.begin_batch(clock.steady(), clock.wall());
+        let full = |core: &Core| core.failed.is_some() || core.changes >= CHANGES_MAX || begun.elapsed() >= BATCH_TIME;
         while let Some(command) = taken.commands.pop_front() {
             consumed.commands += 1;
             core.changes += 1;
@@ -219,7 +220,11 @@ impl Dispatcher {
         // At least one step of what is left over, so that requests without end do not starve large runs.
         while core.go_on(&mut tx) && !full(core) {}
         core.admit(&mut tx, CHANGES_MAX);
-        tx.commit()
+        // Not even where the rest could be written: what was told about the part that is missing would be lost.
+        match core.failed.take() {
+            Some(error) => Err(error),
+            None => tx.commit(),
+        }
     }
 
     fn act(&mut self) {
@@ -290,7 +295,7 @@ fn exited(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, id: hostler_mode
         warn!(run.key = id.run.0, "a report about attempt {id} of another epoch is refused");
         return;
     }
-    core.release(id.run, id.task);
+    core.release(id);
     if let Some(executor) = core.executor_of(id.run, id.task) {
         core.after.push(After::Forget { id, executor });
     }

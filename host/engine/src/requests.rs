@@ -132,6 +132,7 @@ pub(crate) async fn cancel_run(
                 Err(Error::RunFinished { run, status })
             }
             Err(EventError::Store(error)) => Err(error.into()),
+            Err(EventError::NotWritten) => Err(Error::NotCommitted),
             Err(EventError::Quarantined) => {
                 Err(Error::Internal { message: format!("run `{run}` was ended because the code failed on it") })
             }
