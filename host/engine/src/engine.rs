@@ -6,9 +6,9 @@
 
 use crate::attempt::{Attempts, Parts};
 use crate::clock::Clock;
-use crate::core::Core;
+use crate::core::{After, Core};
 use crate::definitions::Definitions;
-use crate::dispatcher::{Counters, Dispatcher, Stop};
+use crate::dispatcher::{BatchLimits, Counters, Dispatcher, Perform, Stop};
 use crate::executors::Executors;
 use crate::folders::Folders;
 use crate::handle::Handle;
@@ -108,9 +108,8 @@ impl Engine {
             core,
             inbox: inbox.clone(),
             clock: clock.clone(),
-            attempts: attempts.clone(),
-            triggers: triggers.clone(),
-            hub: hub.clone(),
+            limits: BatchLimits::default(),
+            perform: performer(&attempts, &triggers, &hub),
             events,
             counters: counters.clone(),
             stop: stop_seen,
@@ -177,4 +176,20 @@ impl Engine {
             }
         }
     }
+}
+
+/// What follows from a commit, done at the edge.
+fn performer(attempts: &Arc<Attempts>, triggers: &Arc<Triggers>, hub: &Arc<LogHub>) -> Perform {
+    let (attempts, triggers, hub) = (attempts.clone(), triggers.clone(), hub.clone());
+    Box::new(move |after| match after {
+        After::Start { facts, id } => attempts.start(facts, id),
+        After::Stop { id, grace } => attempts.stop(id, grace),
+        After::Kill { id } => attempts.kill(id),
+        After::Forget { id, executor } => attempts.forget(executor, id),
+        After::CallTrigger(call) => triggers.call(*call),
+        After::RunOver { run } => {
+            attempts.run_over(run);
+            hub.over(run);
+        }
+    })
 }
