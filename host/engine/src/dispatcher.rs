@@ -286,6 +286,7 @@ fn is_passing(error: &hostler_store::Error) -> bool {
 
 fn tell(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, told: Told) {
     match told {
+        Told::Started { id, .. } if !is_of_its_epoch(core, id) => {}
         Told::Started { id, at } => {
             let event = Event::Started { task: id.task, attempt: id.attempt, at };
             report(id.run, core.event(tx, id.run, event, &Actor::host()));
@@ -295,9 +296,17 @@ fn tell(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, told: Told) {
     }
 }
 
-fn exited(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, id: hostler_model::AttemptId, what: Box<Report>) {
-    if id.epoch != core.epoch_of(id.run, id.task, id.attempt) {
+/// The fence of every report.
+fn is_of_its_epoch(core: &Core, id: hostler_model::AttemptId) -> bool {
+    let is_current = id.epoch == core.epoch_of(id.run, id.task, id.attempt);
+    if !is_current {
         warn!(run.key = id.run.0, "a report about attempt {id} of another epoch is refused");
+    }
+    is_current
+}
+
+fn exited(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, id: hostler_model::AttemptId, what: Box<Report>) {
+    if !is_of_its_epoch(core, id) {
         return;
     }
     core.release(id);

@@ -175,20 +175,16 @@ impl Core {
     }
 
     fn decide_one(&mut self, tx: &mut WriteTx<'_>, row: &SubscriptionRow) -> Result<(), Error> {
-        let next_due = row.schedule.next_at.map(|at| due(at, row.id, row.policy.jitter));
-        if let Some(at) = row.schedule.again_at
-            && at <= self.wall
-            && next_due.is_none_or(|next| at <= next)
-        {
-            let later = Schedule { again_at: None, due_at: next_due, ..row.schedule };
-            tx.set_schedule(row.id, later, self.now)?;
-            // Other instants may have been decided since the plugin asked for it.
-            return if at > row.mark_at { self.fire(tx, row, &[at]) } else { Ok(()) };
+        if let Some(again) = row.schedule.again_at.filter(|again| *again <= self.wall) {
+            return self.decide_again(tx, row, again);
         }
         let Some(at) = row.schedule.next_at else { return Ok(()) };
         let unscheduled = Schedule { next_at: None, due_at: None, ..row.schedule };
         tx.set_schedule(row.id, unscheduled, self.now)?;
-        let late = next_due.map_or(Duration::ZERO, |next| self.wall.since(next));
+        if at <= row.mark_at {
+            return self.ask(tx, row, Ask::Next { after: row.mark_at });
+        }
+        let late = self.wall.since(due(at, row.id, row.policy.jitter));
         match policy(row).catch_up {
             CatchUp::None if late > MISSED_AFTER => {
                 self.fire(tx, row, &[at])?;
@@ -205,6 +201,19 @@ impl Core {
                 self.ask(tx, row, Ask::Next { after: at })
             }
         }
+    }
+
+    /// The extra call that a plugin asked for comes before the next instant or not at all: the mark would go over that
+    /// instant, and it would never be decided.
+    fn decide_again(&mut self, tx: &mut WriteTx<'_>, row: &SubscriptionRow, again: Timestamp) -> Result<(), Error> {
+        let Schedule { next_at, ends, .. } = row.schedule;
+        if next_at.is_none() && !ends {
+            // It is looked at again when the plugin has named the next instant.
+            return tx.set_schedule(row.id, Schedule { due_at: None, ..row.schedule }, self.now);
+        }
+        tx.set_schedule(row.id, schedule(row, next_at, None), self.now)?;
+        let is_in_time = again > row.mark_at && next_at.is_none_or(|next| again < next);
+        if is_in_time { self.fire(tx, row, &[again]) } else { Ok(()) }
     }
 
     /// Writes what is decided about instants, and wakes the plugin for those that start.
