@@ -15,11 +15,11 @@ use crate::run_facts::RunFacts;
 use crate::slots::{AllSlots, SlotSizes, Slots};
 use crate::timers::Timers;
 use hostler_model::{
-    Action, Actor, Applied, AttemptId, CancelReason, Epoch, Event, Outcome, Refusal, Run, RunKey, RunStatus, TaskIndex,
-    Timestamp,
+    Action, Actor, Applied, AttemptId, CancelReason, Epoch, Event, Kind, Outcome, Refusal, Run, RunKey, RunStatus,
+    TaskIndex, Timestamp,
 };
 use hostler_store::{RunRow, WriteTx};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tracing::{error, info, warn};
@@ -71,11 +71,16 @@ pub(crate) struct Core {
     unfinished: VecDeque<RunKey>,
     /// The batch's own: what follows its commit, whom to answer, which runs it touched, how many rows it changed.
     pub(crate) after: Vec<After>,
+    /// What of `after` comes from before the batch, and is to be done whatever becomes of it.
+    after_kept: usize,
     pub(crate) answers: Vec<Answer>,
-    touched: HashSet<RunKey>,
+    /// In order, so that a batch that is thrown away is read back the same way each time.
+    touched: BTreeSet<RunKey>,
     /// How runs ended.
     pub(crate) finished: Vec<Outcome>,
     pub(crate) changes: usize,
+    /// A write failed for a reason that concerns all of them: the batch must not be committed.
+    pub(crate) failed: Option<hostler_store::Error>,
     pub(crate) last_event: Option<i64>,
     /// Steady and wall time of the step that is under way.
     pub(crate) now: Timestamp,
@@ -93,6 +98,9 @@ pub(crate) enum EventError {
     NotOpen,
     #[error(transparent)]
     Store(#[from] hostler_store::Error),
+    /// `Core::failed` says why.
+    #[error("the batch cannot be written")]
+    NotWritten,
     #[error("the run was ended because applying an event to it failed in the code")]
     Quarantined,
 }
@@ -109,8 +117,10 @@ impl Core {
             slots: AllSlots::new(sizes),
             unfinished: VecDeque::new(),
             after: Vec::new(),
+            after_kept: 0,
+            failed: None,
             answers: Vec::new(),
-            touched: HashSet::new(),
+            touched: BTreeSet::new(),
             finished: Vec::new(),
             changes: 0,
             last_event: None,
@@ -140,12 +150,28 @@ impl Core {
             self.follow(key, &applied);
         }
         self.applied = applied;
-        match &result {
+        match result {
             // The run in memory has taken the event and the rows have not.
-            Err(EventError::Store(_)) => self.reload(tx, key)?,
-            Ok(()) | Err(EventError::Refused(_) | EventError::NotOpen | EventError::Quarantined) => {}
+            Err(EventError::Store(error)) if concerns_batch(&error) => {
+                self.fail_batch(error);
+                Err(EventError::NotWritten)
+            }
+            Err(EventError::Store(error)) => {
+                self.reload(tx, key)?;
+                Err(EventError::Store(error))
+            }
+            result => result,
         }
-        result
+    }
+
+    /// The first reason counts.
+    pub(crate) fn fail_batch(&mut self, error: hostler_store::Error) {
+        self.failed.get_or_insert(error);
+    }
+
+    pub(crate) fn begin_batch(&mut self, now: Timestamp, wall: Timestamp) {
+        (self.now, self.wall) = (now.max(self.now), wall);
+        self.after_kept = self.after.len();
     }
 
     fn event_guarded(
@@ -249,9 +275,12 @@ impl Core {
         self.slots.of(self.executor(key, task).unwrap_or(ExecutorKind::Process))
     }
 
-    /// The attempt is gone, its slot is free.
-    pub(crate) fn release(&mut self, run: RunKey, task: TaskIndex) {
-        self.slots_of(run, task).release(run, task);
+    /// The attempt is gone, its slot is free. One that was given up before does not free the slot of its successor.
+    pub(crate) fn release(&mut self, id: AttemptId) {
+        let current = self.runs.get(&id.run).is_none_or(|resident| resident.run.attempt(id.task) == id.attempt);
+        if current {
+            self.slots_of(id.run, id.task).release(id.run, id.task);
+        }
     }
 
     /// Starts what waits for a slot, while there are slots.
@@ -369,12 +398,11 @@ impl Core {
 
     /// The batch is not durable: every run it touched is read again from its rows.
     pub(crate) fn forget_batch(&mut self, tx: &mut WriteTx<'_>) -> Result<(), hostler_store::Error> {
-        self.after.clear();
+        self.after.truncate(self.after_kept);
         self.finished.clear();
         self.last_event = None;
-        self.fires.forget();
-        let touched: Vec<_> = self.touched.drain().collect();
-        touched.into_iter().try_for_each(|key| self.reload(tx, key))?;
+        self.fires.forget_batch();
+        std::mem::take(&mut self.touched).into_iter().try_for_each(|key| self.reload(tx, key))?;
         self.rebuild_gates();
         Ok(())
     }
@@ -383,6 +411,7 @@ impl Core {
     pub(crate) fn close_batch(&mut self) {
         self.touched.clear();
         self.changes = 0;
+        self.fires.close_batch();
     }
 
     /// Ends a run that our own code cannot carry on, so that neither this batch nor the next boot trips over it again.
@@ -420,4 +449,9 @@ impl Core {
     pub(crate) fn waiting_tasks(&self) -> usize {
         self.slots.waiting()
     }
+}
+
+/// Not what was written is wrong, but nothing can be written now.
+pub(crate) fn concerns_batch(error: &hostler_store::Error) -> bool {
+    error.is_fatal() || matches!(error.kind(), Kind::Unavailable | Kind::Busy)
 }

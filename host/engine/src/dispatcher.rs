@@ -2,21 +2,19 @@
 //! answers.
 //!
 //! Order of a turn: requests, then reports, then timers and due subscriptions, then what is left over from large runs,
-//! then whoever waits for a slot, then one chore; a batch ends at `CHANGES_MAX` changes or after `BATCH_TIME`. Nothing
-//! is performed and nobody is answered before the commit. When a commit fails, requests are answered so, reports are
-//! kept and tried again, and memory is read back from the rows; a disk that fails for good ends the loop with the
+//! then whoever waits for a slot, then one chore; a batch ends at so many changes or after so long (`BatchLimits`).
+//! Nothing is performed and nobody is answered before the commit. When a commit fails, requests are answered so, reports
+//! are kept and tried again, and memory is read back from the rows; a disk that fails for good ends the loop with the
 //! reason.
 //! Runs on a thread of its own; never waits for anything but the inbox and the disk.
 
-use crate::attempt::Attempts;
 use crate::clock::Clock;
 use crate::command::Command;
 use crate::core::{After, Core, EventError};
 use crate::inbox::{Inbox, Taken, Told};
-use crate::log_hub::LogHub;
-use crate::triggers::Triggers;
-use hostler_model::{Actor, CancelReason, Event, Kind, Outcome, Report, RunKey};
+use hostler_model::{Actor, CancelReason, Event, Kind, Outcome, Report, RunKey, Timestamp};
 use hostler_store::Writer;
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,15 +22,28 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::{debug, error, warn};
 
-/// Rows changed in one batch, about; one event may go over it.
-const CHANGES_MAX: usize = 1_000;
-const BATCH_TIME: Duration = Duration::from_millis(5);
+/// When a batch is full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchLimits {
+    /// Rows changed, about; one event may go over it.
+    pub(crate) changes_max: usize,
+    pub(crate) time_max: Duration,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self { changes_max: 1_000, time_max: Duration::from_millis(5) }
+    }
+}
+
+/// Carries out what follows from a commit.
+pub(crate) type Perform = Box<dyn FnMut(After) + Send>;
 
 /// A wall clock that was set, or a machine that slept, is noticed within this time.
 const LOOK_AT_CLOCK: hostler_model::Duration = hostler_model::Duration::from_secs(10);
 
 /// After a commit that failed because the disk is full, the next try.
-const DISK_FULL_WAIT: Duration = Duration::from_secs(1);
+const DISK_FULL_WAIT: hostler_model::Duration = hostler_model::Duration::from_secs(1);
 
 /// Counters that others may read at any time.
 #[derive(Default)]
@@ -85,9 +96,8 @@ pub(crate) struct Dispatcher {
     pub(crate) core: Core,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) clock: Clock,
-    pub(crate) attempts: Arc<Attempts>,
-    pub(crate) triggers: Arc<Triggers>,
-    pub(crate) hub: Arc<LogHub>,
+    pub(crate) limits: BatchLimits,
+    pub(crate) perform: Perform,
     pub(crate) events: watch::Sender<i64>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) stop: watch::Receiver<Stop>,
@@ -124,14 +134,7 @@ impl Dispatcher {
 
     fn turns(&mut self) -> Result<(), hostler_store::Error> {
         loop {
-            let wait = self.wait();
-            let mut taken = self.inbox.take(wait);
-            taken.told.extend(self.kept.drain(..));
-            if self.chores.is_empty() {
-                self.chore_since = Instant::now();
-            }
-            self.chores.append(&mut taken.chores);
-            self.look_at_stop();
+            let mut taken = self.collect(self.wait());
             if self.stopping == Stop::Now || (self.is_done() && taken.told.is_empty() && taken.commands.is_empty()) {
                 return Ok(());
             }
@@ -139,27 +142,40 @@ impl Dispatcher {
         }
     }
 
+    /// Takes what waits, and looks whether to stop.
+    pub(crate) fn collect(&mut self, wait: Option<Duration>) -> Taken {
+        let mut taken = self.inbox.take(wait);
+        taken.told.extend(self.kept.drain(..));
+        if self.chores.is_empty() {
+            self.chore_since = Instant::now();
+        }
+        self.chores.append(&mut taken.chores);
+        self.look_at_stop();
+        taken
+    }
+
     /// How long the inbox may keep us waiting.
     fn wait(&self) -> Option<Duration> {
+        let at = self.next_look()?;
+        self.clock.wait_until(at).or_else(|| (at <= self.clock.steady()).then_some(Duration::ZERO))
+    }
+
+    /// When there is something to do though nobody asks, by the steady clock.
+    pub(crate) fn next_look(&self) -> Option<Timestamp> {
+        let now = self.clock.steady();
         if self.paused {
-            return Some(DISK_FULL_WAIT);
+            return Some(now.plus(DISK_FULL_WAIT));
         }
         // Whoever stops and has nothing left to wait for must not wait: nobody would wake it.
         let is_busy = self.core.has_unfinished() || self.core.can_admit() || !self.chores.is_empty();
         if is_busy || self.is_done() {
-            return Some(Duration::ZERO);
+            return Some(now);
         }
-        let steady = self.core.timers.next();
-        // Schedules follow the wall clock: what is due by it is looked at again when it could have moved.
-        let wall = self.core.fires.next_due().map(|due| {
-            let until = due.since(self.clock.wall()).min(LOOK_AT_CLOCK);
-            self.clock.steady().plus(until)
-        });
-        let next = [steady, wall].into_iter().flatten().min();
-        match next {
-            None => None,
-            Some(at) => self.clock.wait_until(at).or_else(|| (at <= self.clock.steady()).then_some(Duration::ZERO)),
-        }
+        // Schedules follow the wall clock: what is due by it is looked at again when it could have moved. Whoever stops
+        // decides no instant any more, and would wait for none of those that are due.
+        let due = self.core.fires.next_due().filter(|_| self.stopping == Stop::No);
+        let wall = due.map(|due| now.plus(due.since(self.clock.wall()).min(LOOK_AT_CLOCK)));
+        [self.core.timers.next(), wall].into_iter().flatten().min()
     }
 
     fn look_at_stop(&mut self) {
@@ -173,7 +189,7 @@ impl Dispatcher {
     }
 
     /// It was told to stop, and nothing is under way that could still be told.
-    fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         let idle = self.core.active_attempts() == 0 && !self.core.has_unfinished();
         match self.stopping {
             Stop::No => false,
@@ -183,7 +199,7 @@ impl Dispatcher {
     }
 
     /// One transaction. True: there is more to do at once.
-    fn batch(&mut self, taken: &mut Taken) -> Result<bool, hostler_store::Error> {
+    pub(crate) fn batch(&mut self, taken: &mut Taken) -> Result<bool, hostler_store::Error> {
         let mut consumed = Consumed::default();
         let begun = Instant::now();
         match self.fill(taken, &mut consumed, begun) {
@@ -198,11 +214,13 @@ impl Dispatcher {
     }
 
     fn fill(&mut self, taken: &mut Taken, consumed: &mut Consumed, begun: Instant) -> Result<(), hostler_store::Error> {
-        let Self { writer, core, clock, stopping, chores, chore_since, .. } = self;
+        let Self { writer, core, clock, stopping, limits, chores, chore_since, .. } = self;
         let mut tx = writer.begin()?;
         core.floor.look_again();
-        (core.now, core.wall) = (clock.steady().max(core.now), clock.wall());
-        let full = |core: &Core| core.changes >= CHANGES_MAX || begun.elapsed() >= BATCH_TIME;
+        core.begin_batch(clock.steady(), clock.wall());
+        let full = |core: &Core| {
+            core.failed.is_some() || core.changes >= limits.changes_max || begun.elapsed() >= limits.time_max
+        };
         while let Some(command) = taken.commands.pop_front() {
             consumed.commands += 1;
             core.changes += 1;
@@ -230,11 +248,11 @@ impl Dispatcher {
         // Also when answers of plugins fill the batch: they would otherwise put off whatever else is due at the same
         // instant.
         if *stopping == Stop::No {
-            core.decide_due(&mut tx, CHANGES_MAX)?;
+            core.decide_due(&mut tx, limits.changes_max)?;
         }
         // At least one step of what is left over, so that requests without end do not starve large runs.
         while core.go_on(&mut tx) && !full(core) {}
-        core.admit(&mut tx, CHANGES_MAX);
+        core.admit(&mut tx, limits.changes_max);
         if (!full(core) || chore_since.elapsed() > CHORE_WAITS_MAX)
             && let Some(chore) = chores.pop_front()
         {
@@ -242,7 +260,11 @@ impl Dispatcher {
             core.answers.push(answer);
             *chore_since = Instant::now();
         }
-        tx.commit()
+        // Not even where the rest could be written: what was told about the part that is missing would be lost.
+        match core.failed.take() {
+            Some(error) => Err(error),
+            None => tx.commit(),
+        }
     }
 
     fn act(&mut self) {
@@ -252,19 +274,7 @@ impl Dispatcher {
         self.core.finished.drain(..).for_each(|outcome| self.counters.finished.count(outcome));
         self.core.close_batch();
         // Starting comes first: a process takes longer to spawn than a person to answer.
-        for after in std::mem::take(&mut self.core.after) {
-            match after {
-                After::Start { facts, id } => self.attempts.start(facts, id),
-                After::Stop { id, grace } => self.attempts.stop(id, grace),
-                After::Kill { id } => self.attempts.kill(id),
-                After::Settled { kind, id, is_open } => self.attempts.settled(kind, id, is_open),
-                After::CallTrigger(call) => self.triggers.call(*call),
-                After::RunOver { run } => {
-                    self.attempts.run_over(run);
-                    self.hub.over(run);
-                }
-            }
-        }
+        std::mem::take(&mut self.core.after).into_iter().for_each(&mut self.perform);
         self.core.answers.drain(..).for_each(|answer| answer(true));
         if let Some(cursor) = self.core.last_event.take() {
             self.events.send_replace(cursor);
@@ -299,6 +309,7 @@ fn is_passing(error: &hostler_store::Error) -> bool {
 
 fn tell(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, told: Told) {
     match told {
+        Told::Started { id, .. } if !is_of_its_epoch(core, id) => {}
         Told::Started { id, at } => {
             let event = Event::Started { task: id.task, attempt: id.attempt, at };
             report(id.run, core.event(tx, id.run, event, &Actor::host()));
@@ -308,13 +319,21 @@ fn tell(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, told: Told) {
     }
 }
 
-fn exited(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, id: hostler_model::AttemptId, what: Box<Report>) {
-    if id.epoch != core.epoch_of(id.run, id.task, id.attempt) {
+/// The fence of every report.
+fn is_of_its_epoch(core: &Core, id: hostler_model::AttemptId) -> bool {
+    let is_current = id.epoch == core.epoch_of(id.run, id.task, id.attempt);
+    if !is_current {
         warn!(run.key = id.run.0, "a report about attempt {id} of another epoch is refused");
+    }
+    is_current
+}
+
+fn exited(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, id: hostler_model::AttemptId, what: Box<Report>) {
+    if !is_of_its_epoch(core, id) {
         return;
     }
-    core.release(id.run, id.task);
     let kind = core.executor(id.run, id.task);
+    core.release(id);
     let event = Event::Exited { task: id.task, attempt: id.attempt, report: what };
     report(id.run, core.event(tx, id.run, event, &Actor::host()));
     core.settle(kind, id);
@@ -322,7 +341,9 @@ fn exited(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>, id: hostler_mode
 
 fn cancel_all(core: &mut Core, tx: &mut hostler_store::WriteTx<'_>) {
     let is_asked = |run: &hostler_model::Run| run.status() == hostler_model::RunStatus::Cancelling;
-    let open: Vec<_> = core.runs.iter().filter(|(_, resident)| !is_asked(&resident.run)).map(|(key, _)| *key).collect();
+    let open = core.runs.iter().filter(|(_, resident)| !is_asked(&resident.run)).map(|(key, _)| *key);
+    // Oldest first, so that histories repeat.
+    let open: BTreeSet<_> = open.collect();
     for key in open {
         let cancelled = core.cancel(tx, key, CancelReason::Shutdown, &Actor::host());
         report(key, cancelled.map(|_| ()));

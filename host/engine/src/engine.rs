@@ -7,10 +7,10 @@
 use crate::attempt::{Attempts, Parts};
 use crate::backups::Backups;
 use crate::clock::Clock;
-use crate::core::Core;
+use crate::core::{After, Core};
 use crate::definitions::Definitions;
 use crate::disk_floor::DiskFloor;
-use crate::dispatcher::{Counters, Dispatcher, Stop};
+use crate::dispatcher::{BatchLimits, Counters, Dispatcher, Perform, Stop};
 use crate::executors::Executors;
 use crate::folders::Folders;
 use crate::handle::Handle;
@@ -134,9 +134,8 @@ impl Engine {
             core,
             inbox: inbox.clone(),
             clock: clock.clone(),
-            attempts: attempts.clone(),
-            triggers: triggers.clone(),
-            hub: hub.clone(),
+            limits: BatchLimits::default(),
+            perform: performer(&attempts, &triggers, &hub),
             events,
             counters: counters.clone(),
             stop: stop_seen,
@@ -219,4 +218,20 @@ impl Engine {
             }
         }
     }
+}
+
+/// What follows from a commit, done at the edge.
+fn performer(attempts: &Arc<Attempts>, triggers: &Arc<Triggers>, hub: &Arc<LogHub>) -> Perform {
+    let (attempts, triggers, hub) = (attempts.clone(), triggers.clone(), hub.clone());
+    Box::new(move |after| match after {
+        After::Start { facts, id } => attempts.start(facts, id),
+        After::Stop { id, grace } => attempts.stop(id, grace),
+        After::Kill { id } => attempts.kill(id),
+        After::Settled { kind, id, is_open } => attempts.settled(kind, id, is_open),
+        After::CallTrigger(call) => triggers.call(*call),
+        After::RunOver { run } => {
+            attempts.run_over(run);
+            hub.over(run);
+        }
+    })
 }

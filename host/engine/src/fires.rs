@@ -6,7 +6,7 @@
 //! Invariant: an instant is decided once, whatever the wall clock does, because a fire at or behind the mark is
 //! refused.
 
-use crate::core::{After, Core};
+use crate::core::{After, Core, concerns_batch};
 use crate::triggers::{Answer, Ask, Call, Found, Why};
 use hostler_model::schedule::{CatchUp, Decision, Gate, MISSED_AFTER, Overlap, Policy, decide, due};
 use hostler_model::{Actor, Duration, RunKey, Slug, SubscriptionId, Timestamp};
@@ -15,7 +15,7 @@ use hostler_store::{
     Error, FireDecision, FireStatus, NamespaceId, NewEvent, NewFire, Schedule, SubscriptionRow, SubscriptionStatus,
     WriteTx,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tracing::{error, info, warn};
 
@@ -31,9 +31,12 @@ pub(crate) struct Fires {
     next_due: Option<Timestamp>,
     /// The rows say something else than `next_due`.
     stale: bool,
-    pub(crate) gates: HashMap<SubscriptionId, Gate>,
-    /// Wakes that wait for their time after a failure that may pass: not before, what.
+    pub(crate) gates: BTreeMap<SubscriptionId, Gate>,
+    /// Calls that wait for their time after a failure that may pass: not before, what.
     later: Vec<(Timestamp, Call)>,
+    /// The batch's own: what it took out of `later`, and what is to come in.
+    taken: Vec<(Timestamp, Call)>,
+    put: Vec<(Timestamp, Call)>,
     /// Names never change, and each ask needs one.
     namespaces: HashMap<NamespaceId, Slug>,
 }
@@ -57,9 +60,16 @@ impl Fires {
         Ok(self.namespaces.get(&id).cloned())
     }
 
-    /// A batch was thrown away: gates are read again from the rows by the caller.
-    pub(crate) fn forget(&mut self) {
+    /// A batch was thrown away: gates are read again from the rows by the caller, calls wait as they did before.
+    pub(crate) fn forget_batch(&mut self) {
         self.stale = true;
+        self.put.clear();
+        self.later.append(&mut self.taken);
+    }
+
+    pub(crate) fn close_batch(&mut self) {
+        self.taken.clear();
+        self.later.append(&mut self.put);
     }
 }
 
@@ -133,7 +143,7 @@ impl Core {
                 self.fires.stale = false;
                 return Ok(());
             }
-            if self.changes >= changes_max {
+            if self.changes >= changes_max || self.failed.is_some() {
                 self.fires.stale = true;
                 return Ok(());
             }
@@ -145,9 +155,8 @@ impl Core {
         let (now, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.fires.later).into_iter().partition(|(at, _)| *at <= wall);
         self.fires.later = later;
-        for (_, call) in now {
-            self.after.push(After::CallTrigger(Box::new(call)));
-        }
+        self.after.extend(now.iter().map(|(_, call)| After::CallTrigger(Box::new(call.clone()))));
+        self.fires.taken.extend(now);
     }
 
     /// One subscription in a savepoint of its own: a row that cannot be decided delays no other.
@@ -155,26 +164,27 @@ impl Core {
         self.changes += 2;
         let kept = self.after.len();
         let result = tx.savepoint(|tx| self.decide_one(tx, row));
-        if let Err(error) = result {
-            self.after.truncate(kept);
-            self.fail(tx, row, &format!("its fire could not be written: {error}"));
+        match result {
+            Ok(()) => {}
+            Err(error) if concerns_batch(&error) => self.fail_batch(error),
+            Err(error) => {
+                self.after.truncate(kept);
+                self.fail(tx, row, &format!("its fire could not be written: {error}"));
+            }
         }
     }
 
     fn decide_one(&mut self, tx: &mut WriteTx<'_>, row: &SubscriptionRow) -> Result<(), Error> {
-        let next_due = row.schedule.next_at.map(|at| due(at, row.id, row.policy.jitter));
-        if let Some(at) = row.schedule.again_at
-            && at <= self.wall
-            && next_due.is_none_or(|next| at <= next)
-        {
-            let later = Schedule { again_at: None, due_at: next_due, ..row.schedule };
-            tx.set_schedule(row.id, later, self.now)?;
-            return self.fire(tx, row, &[at]);
+        if let Some(again) = row.schedule.again_at.filter(|again| *again <= self.wall) {
+            return self.decide_again(tx, row, again);
         }
         let Some(at) = row.schedule.next_at else { return Ok(()) };
         let unscheduled = Schedule { next_at: None, due_at: None, ..row.schedule };
         tx.set_schedule(row.id, unscheduled, self.now)?;
-        let late = next_due.map_or(Duration::ZERO, |next| self.wall.since(next));
+        if at <= row.mark_at {
+            return self.ask(tx, row, Ask::Next { after: row.mark_at });
+        }
+        let late = self.wall.since(due(at, row.id, row.policy.jitter));
         match policy(row).catch_up {
             CatchUp::None if late > MISSED_AFTER => {
                 self.fire(tx, row, &[at])?;
@@ -191,6 +201,19 @@ impl Core {
                 self.ask(tx, row, Ask::Next { after: at })
             }
         }
+    }
+
+    /// The extra call that a plugin asked for comes before the next instant or not at all: the mark would go over that
+    /// instant, and it would never be decided.
+    fn decide_again(&mut self, tx: &mut WriteTx<'_>, row: &SubscriptionRow, again: Timestamp) -> Result<(), Error> {
+        let Schedule { next_at, ends, .. } = row.schedule;
+        if next_at.is_none() && !ends {
+            // It is looked at again when the plugin has named the next instant.
+            return tx.set_schedule(row.id, Schedule { due_at: None, ..row.schedule }, self.now);
+        }
+        tx.set_schedule(row.id, schedule(row, next_at, None), self.now)?;
+        let is_in_time = again > row.mark_at && next_at.is_none_or(|next| again < next);
+        if is_in_time { self.fire(tx, row, &[again]) } else { Ok(()) }
     }
 
     /// Writes what is decided about instants, and wakes the plugin for those that start.
@@ -279,6 +302,7 @@ impl Core {
                 let call = tried(answer.call);
                 self.after.push(After::CallTrigger(Box::new(call)));
             }
+            Err(AnswerError::Store(error)) if concerns_batch(&error) => self.fail_batch(error),
             Err(error) => {
                 self.after.truncate(kept);
                 error!(subscription.id = id.0, "the answer of a plugin for subscription {} is dropped: {error}", id.0);
@@ -313,7 +337,7 @@ impl Core {
                 self.ask(tx, &row, Ask::Next { after: *until })?;
             }
             (Found::Failed(why), Ask::Next { .. } | Ask::Passed { .. }) => match why.retry_after() {
-                Some(wait) => self.fires.later.push((self.wall.plus(wait), answer.call.clone())),
+                Some(wait) => self.fires.put.push((self.wall.plus(wait), answer.call.clone())),
                 None => self.fail(tx, &row, &format!("its next instant cannot be found: {}", told(why))),
             },
         }
@@ -345,7 +369,7 @@ impl Core {
         if let (Some(wait), true) = (why.retry_after(), can_try_again(&answer.call)) {
             tx.fail_fire_once(row.id, at, &message)?;
             let call = tried(answer.call.clone());
-            self.fires.later.push((self.wall.plus(wait), call));
+            self.fires.put.push((self.wall.plus(wait), call));
             return Ok(());
         }
         let message = format!("after {} calls: {message}", tries + 1);

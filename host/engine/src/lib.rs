@@ -33,6 +33,8 @@ mod run_facts;
 mod runs;
 mod slots;
 mod subscriptions;
+#[doc(hidden)]
+pub mod testing;
 mod timers;
 mod triggers;
 pub mod warden;

@@ -4,7 +4,7 @@ use crate::core::{Core, EventError};
 use crate::error::Error;
 use crate::handle::{Handle, RetryVersion, RunStarted, StartRun};
 use crate::runs::{Released, Wanted, subscription_of};
-use hostler_model::{Actor, CancelReason, Duration, RunId, RunStatus, document};
+use hostler_model::{Actor, CancelReason, Duration, RunId, RunKey, RunStatus, document};
 use hostler_store::{NamespaceId, NewIdempotent, Origin, RunRow, Trust, WriteTx};
 
 /// How long an idempotency key is remembered.
@@ -59,12 +59,17 @@ pub(crate) async fn start_run(handle: &Handle, start: StartRun) -> Result<RunSta
     handle.change(move |core, tx| make(core, tx, wanted, idempotency.as_ref())).await
 }
 
-struct Key {
-    key: String,
-    fingerprint: [u8; 32],
+pub(crate) struct Key {
+    pub(crate) key: String,
+    pub(crate) fingerprint: [u8; 32],
 }
 
-fn make(core: &mut Core, tx: &mut WriteTx<'_>, wanted: Wanted, key: Option<&Key>) -> Result<RunStarted, Error> {
+pub(crate) fn make(
+    core: &mut Core,
+    tx: &mut WriteTx<'_>,
+    wanted: Wanted,
+    key: Option<&Key>,
+) -> Result<RunStarted, Error> {
     let (namespace, actor) = (wanted.namespace, wanted.actor.clone());
     if let Some(key) = key
         && let Some(started) = known(core, tx, namespace, &actor, key)?
@@ -125,19 +130,28 @@ pub(crate) async fn cancel_run(
     actor: Actor,
 ) -> Result<RunStatus, Error> {
     let key = row(handle, run).await?.key;
-    handle
-        .change(move |core, tx| match core.cancel(tx, key, reason, &actor) {
-            Ok(status) => Ok(status),
-            Err(EventError::NotOpen | EventError::Refused(_)) => {
-                let status = tx.run(key)?.map_or(RunStatus::Cancelled, |row| row.status);
-                Err(Error::RunFinished { run, status })
-            }
-            Err(EventError::Store(error)) => Err(error.into()),
-            Err(EventError::Quarantined) => {
-                Err(Error::Internal { message: format!("run `{run}` was ended because the code failed on it") })
-            }
-        })
-        .await
+    handle.change(move |core, tx| cancel(core, tx, (run, key), reason, &actor)).await
+}
+
+pub(crate) fn cancel(
+    core: &mut Core,
+    tx: &mut WriteTx<'_>,
+    (run, key): (RunId, RunKey),
+    reason: CancelReason,
+    actor: &Actor,
+) -> Result<RunStatus, Error> {
+    match core.cancel(tx, key, reason, actor) {
+        Ok(status) => Ok(status),
+        Err(EventError::NotOpen | EventError::Refused(_)) => {
+            let status = tx.run(key)?.map_or(RunStatus::Cancelled, |row| row.status);
+            Err(Error::RunFinished { run, status })
+        }
+        Err(EventError::Store(error)) => Err(error.into()),
+        Err(EventError::NotWritten) => Err(Error::NotCommitted),
+        Err(EventError::Quarantined) => {
+            Err(Error::Internal { message: format!("run `{run}` was ended because the code failed on it") })
+        }
+    }
 }
 
 pub(crate) async fn retry_run(

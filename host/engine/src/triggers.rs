@@ -24,15 +24,15 @@ const CALLS_AT_ONCE: usize = 8;
 
 /// What a plugin is asked.
 #[derive(Clone, Debug)]
-pub(crate) struct Call {
-    pub(crate) subscription: Arc<Subscription>,
-    pub(crate) plugin: String,
-    pub(crate) namespace: NamespaceId,
-    pub(crate) ask: Ask,
+pub struct Call {
+    pub subscription: Arc<Subscription>,
+    pub plugin: String,
+    pub namespace: NamespaceId,
+    pub ask: Ask,
 }
 
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) enum Ask {
+pub enum Ask {
     /// The next instant after this one.
     Next { after: Timestamp },
     /// What it wants done at this instant; `tries` counts calls that were in vain.
@@ -49,7 +49,7 @@ pub(crate) struct Answer {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Found {
+pub enum Found {
     Next(Option<Instant>),
     Woken(Box<Woken>),
     Passed { instants: Vec<Timestamp>, next: Option<Instant> },
@@ -58,7 +58,7 @@ pub(crate) enum Found {
 
 /// Why a call has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum Why {
+pub enum Why {
     #[error("plugin `{0}` is not installed")]
     NotInstalled(String),
     #[error(transparent)]

@@ -11,6 +11,9 @@ use rusqlite::{Connection, Params, ffi};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// SQLite's own default, which nothing here changes.
+const PAGE_BYTES: u64 = 4096;
+
 /// What reads and writes need to know about the folder.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -47,6 +50,15 @@ pub struct Writer {
 impl Writer {
     pub(crate) fn new(connection: Connection, shared: Arc<Shared>) -> Self {
         Self { connection, shared }
+    }
+
+    /// Lets the database grow to so many bytes and no further, or not at all where it is larger already; None: as the
+    /// disk allows.
+    pub fn limit_bytes(&mut self, bytes_max: Option<u64>) -> Result<(), Error> {
+        const PAGES_MAX: i64 = 4_294_967_294;
+        let pages = bytes_max.map_or(PAGES_MAX, |bytes| i64::try_from(bytes / PAGE_BYTES).unwrap_or(PAGES_MAX).max(1));
+        let set = self.connection.pragma_update(None, "max_page_count", pages);
+        set.map_err(|source| Error::sql(&self.shared.path, source))
     }
 
     pub fn begin(&mut self) -> Result<WriteTx<'_>, Error> {

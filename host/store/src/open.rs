@@ -16,7 +16,6 @@ use std::time::Duration;
 
 const DATABASE: &str = "hostler.db";
 const KEY: &str = "key";
-const PAGE_BYTES: u64 = 4096;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
@@ -80,6 +79,7 @@ impl Store {
         let logs = Logs::open(dir.join("logs"), options.logs);
         let shared = Arc::new(Shared { path: path.clone(), cipher, lock });
         let mut writer = Writer::new(connection, shared.clone());
+        writer.limit_bytes(options.database_bytes_max)?;
         let epoch = boot(&mut writer, options.now)?;
         let pool = Pool::new(path, options.read_connections, options.read_wait);
         let store = Self { inner: Arc::new(Inner { dir, epoch, shared, pool, logs }) };
@@ -133,10 +133,6 @@ fn open_database(path: &Path, options: &Options) -> Result<(Connection, Option<u
         PRAGMA wal_autocheckpoint = 4000;
         PRAGMA journal_size_limit = 67108864;";
     connection.execute_batch(settings).map_err(fail)?;
-    if let Some(bytes) = options.database_bytes_max {
-        let pages = i64::try_from(bytes / PAGE_BYTES).unwrap_or(i64::MAX);
-        connection.pragma_update(None, "max_page_count", pages).map_err(fail)?;
-    }
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok((connection, migrated_from))
 }

@@ -210,6 +210,11 @@ impl Run {
         self.cells[task.at()].status
     }
 
+    /// The current or last attempt; 0 before the first.
+    pub fn attempt(&self, task: TaskIndex) -> u32 {
+        self.cells[task.at()].attempt
+    }
+
     /// It is ready and waits for a slot only.
     pub fn is_wanted(&self, task: TaskIndex) -> bool {
         self.cells[task.at()].wanted
