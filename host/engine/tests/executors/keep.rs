@@ -58,7 +58,6 @@ impl Log {
             Report::Output { stream: Stream::Stderr, bytes, .. } => self.stderr.extend(bytes),
             Report::Started { .. } | Report::Note { .. } => {}
             Report::Gap { reason } => panic!("nothing is missing here, but it said: {reason}"),
-            Report::Note { .. } => {}
             Report::Exit(exit) => self.exit = Some(exit),
         }
     }
