@@ -116,7 +116,8 @@ fn runtime(config: &Config, place: &Place, program: &Path) -> Result<Runtime, Fa
 }
 
 fn container(config: &Config, opened: &Opened) -> Result<ContainerConfig, Failure> {
-    let host_id = opened.store.read(hostler_store::ReadTx::host_id).map_err(|error| Failure::of(error.kind(), &error))?;
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough")]
+    let host_id = opened.store.read(|tx| tx.host_id()).map_err(|error| Failure::of(error.kind(), &error))?;
     let settings = &config.container;
     Ok(ContainerConfig {
         sockets: settings.sockets.clone(),

@@ -5,11 +5,8 @@
 #![allow(clippy::disallowed_methods, reason = "this program reads its own environment and is not part of the host")]
 
 mod bench;
-<<<<<<< HEAD
-mod crash;
-=======
 mod containers;
->>>>>>> c4e5b1c (tests: containers through the real binary, and an engine that is prepared for them)
+mod crash;
 mod demo;
 mod docs;
 mod machine;
