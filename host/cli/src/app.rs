@@ -122,7 +122,7 @@ fn runtime(config: &Config, place: &Place, program: &Path) -> Result<Runtime, Fa
 }
 
 fn container(config: &Config, opened: &Opened) -> Result<ContainerConfig, Failure> {
-    #[expect(clippy::redundant_closure_for_method_calls, reason = "the path of the method is of one lifetime only")]
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough")]
     let host_id = opened.store.read(|tx| tx.host_id()).map_err(|error| Failure::of(error.kind(), &error))?;
     let settings = &config.container;
     Ok(ContainerConfig {

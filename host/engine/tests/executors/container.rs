@@ -32,7 +32,7 @@ fn config(socket: &Path, host_id: &str) -> ContainerConfig {
 }
 
 /// As a document says it.
-fn what(container: serde_json::Value) -> What {
+fn what(container: &serde_json::Value) -> What {
     let document = serde_json::json!({"id": "p", "tasks": {"t": {"container": container}}});
     let pipeline = Pipeline::from_value(&document).expect("a good document");
     let TaskKind::Container(spec) = &pipeline.tasks[0].kind else { panic!("a container") };
@@ -45,7 +45,7 @@ fn what(container: serde_json::Value) -> What {
 }
 
 fn script(text: &str) -> What {
-    what(serde_json::json!({"image": IMAGE, "entrypoint": ["sh", "-c"], "command": [text]}))
+    what(&serde_json::json!({"image": IMAGE, "entrypoint": ["sh", "-c"], "command": [text]}))
 }
 
 fn with(text: &str, change: impl FnOnce(&mut Container)) -> What {
@@ -76,7 +76,7 @@ fn samples() -> Samples {
         sleep_long: script("echo ready; sleep 1000"),
         write_file: script("echo here > made"),
         write_outputs: script("echo '{\"rows\": 3}' > /outputs/outputs"),
-        missing: what(serde_json::json!({"image": IMAGE, "entrypoint": ["no-such-command"], "command": ["x"]})),
+        missing: what(&serde_json::json!({"image": IMAGE, "entrypoint": ["no-such-command"], "command": ["x"]})),
         missing_name: "`no-such-command` was not found in image",
         side_by_side: 20,
         signals: Some(SignalSamples {
@@ -253,8 +253,8 @@ async fn limits_end_what_goes_over_them_and_nothing_else() {
 #[tokio::test]
 async fn what_cannot_be_started_is_explained() {
     let Some(bench) = Bench::new() else { return };
-    let image = |name: &str, pull: &str| what(serde_json::json!({"image": name, "pull": pull}));
-    let command = |command: &str| what(serde_json::json!({"image": IMAGE, "entrypoint": [command]}));
+    let image = |name: &str, pull: &str| what(&serde_json::json!({"image": name, "pull": pull}));
+    let command = |command: &str| what(&serde_json::json!({"image": IMAGE, "entrypoint": [command]}));
     let named = |name: &str| with("true", |it| it.network = Network::Named(name.into()));
     for (what, expected, transient) in [
         (image("hostler-test/none:1", "never"), "is not on this machine", false),
@@ -288,7 +288,7 @@ async fn an_image_for_another_platform_is_told_before_it_is_tried() {
     );
     let made = std::process::Command::new("sh").args(["-c", &text]).output().expect("it starts");
     assert!(made.status.success(), "{}", self::text(&made.stderr));
-    let exit = bench.run(&what(serde_json::json!({"image": name, "entrypoint": ["x"]}))).await.exit;
+    let exit = bench.run(&what(&serde_json::json!({"image": name, "entrypoint": ["x"]}))).await.exit;
     docker(["rmi", &name]);
     let reason = reason(exit);
     assert!(reason.contains("is for linux/s390x, and the engine of this machine runs linux/"), "{reason}");
@@ -648,7 +648,7 @@ async fn an_image_is_pulled_with_the_credentials_of_its_registry() {
     docker(["--config", &docker_config.path().display().to_string(), "push", "--quiet", &name]);
     docker(["rmi", &name]);
 
-    let pulled = what(serde_json::json!({"image": name, "entrypoint": ["echo", "pulled"]}));
+    let pulled = what(&serde_json::json!({"image": name, "entrypoint": ["echo", "pulled"]}));
     let refused = reason(bench.run(&pulled).await.exit);
     assert!(refused.starts_with(&format!("image `{name}` cannot be pulled: ")), "{refused}");
     assert!(refused.contains("no basic auth credentials") || refused.contains("unauthorized"), "{refused}");
@@ -675,7 +675,7 @@ async fn an_image_is_pulled_with_the_credentials_of_its_registry() {
     let digest = digest.expect("it has one");
     assert!(digest.starts_with("sha256:") && digests.contains(&digest), "{digest}: {digests}");
 
-    let never = what(serde_json::json!({"image": format!("{}/things/none:1", registry.address)}));
+    let never = what(&serde_json::json!({"image": format!("{}/things/none:1", registry.address)}));
     let exit = bench.run(&never).await.exit;
     assert!(matches!(&exit, Some(Exit::NotStarted { transient: false, .. })), "{exit:?}");
 }
