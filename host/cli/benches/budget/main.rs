@@ -6,6 +6,8 @@
 //! build.
 
 mod bare;
+#[path = "../../../engine/tests/support/containers.rs"]
+mod container_engine;
 mod figures;
 #[path = "../../tests/crash/host.rs"]
 mod host;
@@ -17,7 +19,8 @@ use figures::Row;
 use std::process::ExitCode;
 
 /// What can be asked for by name, in the order of the table.
-const ROWS: &[&str] = &["chain", "parallel", "fan-out", "plugin", "idle", "start", "instant", "spread", "cancel"];
+const ROWS: &[&str] =
+    &["chain", "parallel", "fan-out", "plugin", "idle", "start", "instant", "spread", "cancel", "container"];
 
 struct Arguments {
     json: Option<String>,
@@ -58,6 +61,7 @@ async fn measure(name: &str) -> Vec<Row> {
         "start" => rows::subscriptions::start().await,
         "instant" => rows::subscriptions::one_instant().await,
         "spread" => rows::subscriptions::spread().await,
+        "container" => rows::containers::measure().await,
         "cancel" => rows::processes::cancel().await,
         unknown => unreachable!("`{unknown}` is checked before"),
     }

@@ -15,6 +15,8 @@ mod credentials;
 mod daemon;
 mod image;
 mod life;
+mod making;
+mod orders;
 mod output;
 
 use super::{Executor, Report, Reports, Start, What};
@@ -26,7 +28,8 @@ use daemon::{Daemon, Trouble};
 use hostler_model::spec::{Container, Network};
 use hostler_model::{AttemptId, Duration, Epoch, Exit, Slug};
 use hostler_store::LogKept;
-use life::{Life, Order};
+use life::Life;
+use orders::Order;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

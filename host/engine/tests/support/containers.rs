@@ -2,6 +2,7 @@
 //! rooms by its path.
 //!
 //! Invariant: a machine without an engine is told so loudly, and under CI that is a failure. Must not know: executors.
+#![allow(dead_code, reason = "each room uses its own part of this")]
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -42,10 +43,17 @@ fn find() -> Result<PathBuf, String> {
 }
 
 /// The head and body of an answer, by the oldest form of HTTP.
-fn ask(socket: &Path, request: &str) -> std::io::Result<String> {
+pub(crate) fn ask(socket: &Path, request: &str) -> std::io::Result<String> {
+    ask_with(socket, request, "")
+}
+
+/// The same with a body of JSON.
+pub(crate) fn ask_with(socket: &Path, request: &str, body: &str) -> std::io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
-    stream.write_all(format!("{request} HTTP/1.0\r\n\r\n").as_bytes())?;
+    let length = body.len();
+    let head = "Content-Type: application/json\r\nContent-Length:";
+    stream.write_all(format!("{request} HTTP/1.0\r\n{head} {length}\r\n\r\n{body}").as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)

@@ -1,5 +1,6 @@
 //! The rows of the budget, and what several of them do: register, start, and wait for the end.
 
+pub(crate) mod containers;
 pub(crate) mod fan_out;
 pub(crate) mod idle;
 pub(crate) mod plugin;

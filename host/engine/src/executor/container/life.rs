@@ -1,25 +1,21 @@
-//! The life of one container, from its image to its end, whatever the engine does meanwhile.
+//! The life of one container, from its start to its end, whatever the engine does meanwhile.
 //!
-//! States: made (image, create, attach, start), followed (attached, or from the engine's log), ended. An order before
-//! the start ends it there. When the engine does not answer, it is asked again until `away_max`; then the attempt is
+//! States: made (see `making`), followed (attached, or from the engine's log), ended. An order before the start ends
+//! it there. When the engine does not answer, it is asked again until `away_max`; then the attempt is
 //! lost, and a sweep removes the container when the engine is back. Must not know: other attempts.
 
 use super::daemon::Trouble;
+use super::making::Attached;
+use super::orders::{KILL, Order, TERM, carry_out};
 use super::output::{Frame, Output};
-use super::{ContainerStart, Shared, create, image};
+use super::{ContainerStart, Shared, create};
 use crate::executor::{Report, Reports, Start};
-use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::models::{ContainerState, ContainerStateStatusEnum as Status};
-use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder,
-};
-use futures_util::{Stream, StreamExt};
-use hostler_model::{AttemptId, Bytes, Duration, Exit, Timestamp};
+use bollard::query_parameters::LogsOptionsBuilder;
+use futures_util::StreamExt;
+use hostler_model::{AttemptId, Bytes, Exit, Timestamp};
 use hostler_store::LogKept;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration as StdDuration;
@@ -32,31 +28,18 @@ const LOOK_EVERY: StdDuration = StdDuration::from_secs(10);
 const AWAY_PAUSE: StdDuration = StdDuration::from_millis(500);
 /// A container whose output is over ends within this, or has not ended.
 const END_MAX: StdDuration = StdDuration::from_secs(1);
-/// KILL is sent again after this, should the engine have been away.
-const KILL_AGAIN: StdDuration = StdDuration::from_secs(2);
 /// A reader of the log that is so far behind may have missed that it was turned over twice.
 const BEHIND_MAX_MS: i64 = 1_000;
-const TERM: i32 = 15;
-const KILL: i32 = 9;
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Order {
-    Stop(Duration),
-    Kill,
-}
-
-type Attached = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
-
 pub(super) struct Life {
-    shared: Arc<Shared>,
-    id: AttemptId,
-    output: Output,
-    reports: Reports,
+    pub(super) shared: Arc<Shared>,
+    pub(super) id: AttemptId,
+    pub(super) output: Output,
+    pub(super) reports: Reports,
     /// The strongest signal that was sent.
     sent: Arc<AtomicI32>,
     /// Since when the engine does not answer.
-    away: Option<Instant>,
-    memory_max: Option<u64>,
+    pub(super) away: Option<Instant>,
+    pub(super) memory_max: Option<u64>,
 }
 
 /// How a reading of output ended.
@@ -65,18 +48,6 @@ enum Passed {
     Over,
     /// It came loose, and there may be more.
     Loose,
-}
-
-/// Why an attempt of an earlier host was not found at this look.
-enum NotFound {
-    Away(Trouble),
-    Over(Exit),
-}
-
-impl From<Trouble> for NotFound {
-    fn from(trouble: Trouble) -> Self {
-        Self::Away(trouble)
-    }
 }
 
 enum Seen {
@@ -129,113 +100,6 @@ impl Life {
         self.output.say(Report::Exit(exit)).await;
     }
 
-    /// Makes the container and starts it; its id, and its output from the first byte on.
-    async fn make(&self, start: &Start, what: &ContainerStart) -> Result<(String, Attached), Exit> {
-        for folder in [&start.workspace, &start.outputs] {
-            open_to_all(folder)?;
-        }
-        let digest = image::get(&self.shared, &what.spec.image, what.spec.pull, &self.reports).await?;
-        let container = self.create(start, what).await?;
-        let attached = self.attach(&container).await.map_err(|trouble| not_started(&trouble))?;
-        self.ignite(&container, &what.spec.image.to_string()).await?;
-        self.output.say(Report::Started { at: self.now(), digest: Some(digest) }).await;
-        Ok((container, attached))
-    }
-
-    async fn create(&self, start: &Start, what: &ContainerStart) -> Result<String, Exit> {
-        let (config, daemon) = (&self.shared.config, &self.shared.daemon);
-        let engine = daemon.engine().await.map_err(|trouble| not_started(&trouble))?;
-        let name = create::name(&config.host_id, self.id);
-        let body = create::body(config, engine.is_podman, start, what);
-        let options = CreateContainerOptionsBuilder::new().name(&name).build();
-        let created =
-            daemon.ask("create a container", async |docker| docker.create_container(Some(options), body).await).await;
-        match created {
-            Ok(created) => Ok(created.id),
-            // It was made before, by a request whose answer was lost.
-            Err(Trouble::Refused { status: 409, reason }) => {
-                let found = self.shared.list(Some(self.id)).await.map_err(|trouble| not_started(&trouble))?;
-                let (container, _) = found.into_iter().next().ok_or(Exit::NotStarted { reason, transient: false })?;
-                Ok(container)
-            }
-            Err(trouble) => Err(not_started(&trouble)),
-        }
-    }
-
-    async fn attach(&self, container: &str) -> Result<Attached, Trouble> {
-        let options = AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
-        let attached = self
-            .shared
-            .daemon
-            .ask("attach to a container", async |docker| docker.attach_container(container, Some(options)).await);
-        let attached = attached.await?;
-        // The other direction stays open: an engine may take its end for the end of both.
-        let input = attached.input;
-        Ok(Box::pin(attached.output.inspect(move |_| {
-            let _ = &input;
-        })))
-    }
-
-    async fn ignite(&self, container: &str, image: &str) -> Result<(), Exit> {
-        let started =
-            self.shared.daemon.ask("start a container", async |docker| docker.start_container(container, None).await);
-        match started.await {
-            Ok(()) => Ok(()),
-            Err(Trouble::Refused { reason, .. }) => Err(refused(&reason, image)),
-            Err(trouble) => Err(not_started(&trouble)),
-        }
-    }
-
-    /// The container that an earlier host made for this attempt. One that was not started yet is started now.
-    async fn find_again(&mut self) -> Result<(String, Option<Attached>), Exit> {
-        loop {
-            let found = self.look_again().await;
-            match found {
-                Ok(Some((container, attached))) => return Ok((container, attached)),
-                Ok(None) => {
-                    let reason = "no container of it is there: it was never made, or somebody removed it".into();
-                    return Err(Exit::Lost { reason });
-                }
-                Err(NotFound::Away(trouble)) => self.wait_out(&trouble).await?,
-                Err(NotFound::Over(exit)) => return Err(exit),
-            }
-        }
-    }
-
-    async fn look_again(&mut self) -> Result<Option<(String, Option<Attached>)>, NotFound> {
-        let found = self.shared.list(Some(self.id)).await?;
-        let Some((container, _)) = found.into_iter().next() else { return Ok(None) };
-        let asked = self
-            .shared
-            .daemon
-            .ask("look at a container", async |docker| docker.inspect_container(&container, None).await);
-        let found = asked.await?;
-        self.away = None;
-        let state = found.state.unwrap_or_default();
-        self.memory_max = found.host_config.and_then(|host| host.memory).and_then(|bytes| u64::try_from(bytes).ok());
-        let mut attached = None;
-        if state.status == Some(Status::CREATED) {
-            attached = Some(self.attach(&container).await?);
-            let image = found.config.and_then(|config| config.image).unwrap_or_default();
-            self.ignite(&container, &image).await.map_err(NotFound::Over)?;
-        }
-        let at = state.started_at.as_deref().and_then(time).unwrap_or(self.now());
-        let digest = match &found.image {
-            Some(image) => self.digest(image).await,
-            None => None,
-        };
-        let at = if attached.is_some() { self.now() } else { at };
-        self.output.say(Report::Started { at, digest }).await;
-        Ok(Some((container, attached)))
-    }
-
-    async fn digest(&self, image: &str) -> Option<String> {
-        let asked = self.shared.daemon.ask("look for an image", async |docker| docker.inspect_image(image).await);
-        let digests = asked.await.ok().and_then(|found| found.repo_digests).unwrap_or_default();
-        let digest = digests.iter().find_map(|digest| Some(digest.split_once('@')?.1.to_owned()));
-        Some(digest.unwrap_or_else(|| image.to_owned()))
-    }
-
     /// Follows a started container to its end, and carries out orders meanwhile.
     async fn go_on(
         &mut self,
@@ -243,10 +107,10 @@ impl Life {
         attached: Option<Attached>,
         orders: mpsc::UnboundedReceiver<Order>,
     ) -> Exit {
-        let command = command(self.shared.clone(), container.clone(), self.sent.clone(), orders);
+        let carried_out = carry_out(self.shared.clone(), container.clone(), self.sent.clone(), orders);
         tokio::select! {
             exit = self.follow(&container, attached) => exit,
-            never = command => match never {},
+            never = carried_out => match never {},
         }
     }
 
@@ -400,7 +264,7 @@ impl Life {
     }
 
     /// Waits a little before the engine is asked again, unless it has been away for too long.
-    async fn wait_out(&mut self, trouble: &Trouble) -> Result<(), Exit> {
+    pub(super) async fn wait_out(&mut self, trouble: &Trouble) -> Result<(), Exit> {
         let since = *self.away.get_or_insert_with(Instant::now);
         let away_max = self.shared.config.away_max;
         if since.elapsed() >= away_max {
@@ -430,93 +294,9 @@ impl Life {
         }
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.shared.clock.wall()
     }
-}
-
-/// Carries out orders as long as it is let.
-async fn command(
-    shared: Arc<Shared>,
-    container: String,
-    sent: Arc<AtomicI32>,
-    mut orders: mpsc::UnboundedReceiver<Order>,
-) -> std::convert::Infallible {
-    let mut kill_at: Option<Instant> = None;
-    loop {
-        let due = async {
-            match kill_at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        let signal = tokio::select! {
-            biased;
-            Some(order) = orders.recv() => {
-                let now = Instant::now();
-                let (signal, at) = match order {
-                    Order::Stop(grace) => (TERM, now + grace.to_std()),
-                    Order::Kill => (KILL, now),
-                };
-                kill_at = Some(kill_at.map_or(at, |earlier| earlier.min(at)));
-                if signal == KILL {
-                    continue;
-                }
-                TERM
-            }
-            () = due => {
-                kill_at = Some(Instant::now() + KILL_AGAIN);
-                KILL
-            }
-        };
-        if sent.load(Ordering::Relaxed) != KILL {
-            sent.store(signal, Ordering::Relaxed);
-        }
-        let name = if signal == KILL { "SIGKILL" } else { "SIGTERM" };
-        let options = KillContainerOptionsBuilder::new().signal(name).build();
-        let asked = shared
-            .daemon
-            .ask("signal a container", async |docker| docker.kill_container(&container, Some(options)).await);
-        // One that has ended takes no signal; an engine that is away is asked again when the grace is over.
-        if let Err(trouble) = asked.await {
-            tracing::debug!("container {container} did not get {name}: {}", trouble.reason());
-        }
-    }
-}
-
-/// A container may work as any user of its image; nobody else gets through the folders above.
-fn open_to_all(folder: &Path) -> Result<(), Exit> {
-    let opened = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777));
-    opened.map_err(|error| {
-        let reason = format!("its folder `{}` cannot be opened to the container: {error}", folder.display());
-        Exit::NotStarted { reason, transient: false }
-    })
-}
-
-fn not_started(trouble: &Trouble) -> Exit {
-    let transient = match trouble {
-        Trouble::Away { .. } => true,
-        Trouble::Refused { status, .. } => *status >= 500,
-    };
-    Exit::NotStarted { reason: trouble.reason().to_owned(), transient }
-}
-
-/// What engines say when a command cannot be run, in a sentence.
-fn refused(reason: &str, image: &str) -> Exit {
-    let command = reason.split_once("exec: \"").and_then(|(_, rest)| rest.split_once('"'));
-    let why = |command: &str, rest: &str| {
-        let known = [
-            ("executable file not found", "was not found"),
-            ("no such file or directory", "was not found, or its interpreter was not"),
-            ("permission denied", "is not executable"),
-            ("is a directory", "is a folder"),
-            ("exec format error", "is not for this machine, or has no `#!` line"),
-        ];
-        let (_, why) = known.iter().find(|(word, _)| rest.contains(word))?;
-        Some(format!("`{command}` {why} in image `{image}`"))
-    };
-    let reason = command.and_then(|(command, rest)| why(command, rest)).unwrap_or_else(|| reason.to_owned());
-    Exit::NotStarted { reason, transient: false }
 }
 
 fn nonsense() -> Trouble {
@@ -524,7 +304,7 @@ fn nonsense() -> Trouble {
 }
 
 /// A time as the engine writes it; what never happened is in the year 1.
-fn time(text: &str) -> Option<Timestamp> {
+pub(super) fn time(text: &str) -> Option<Timestamp> {
     let at: jiff::Timestamp = text.parse().ok()?;
     Some(Timestamp(at.as_millisecond())).filter(|at| at.0 > 0)
 }
