@@ -66,7 +66,7 @@ fn a_container_whose_time_is_up_ends_and_a_local_run_leaves_none() {
     let mark = format!("mark-{}", std::process::id());
     let container = format!(r#"{{"image": "{IMAGE}", "command": ["sh", "-c", "echo ready; sleep 1000", "{mark}"]}}"#);
     let document =
-        format!(r#"{{"id": "p", "tasks": {{"a": {{"timeout": "1s", "grace": "0s", "container": {container}}}}}}}"#);
+        format!(r#"{{"id": "p", "tasks": {{"a": {{"timeout": "6s", "grace": "0s", "container": {container}}}}}}}"#);
     let ran = home.run(&["local", "run", &home.file("p.json", &document)]);
     assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("a │ ready\n"), "{}", ran.out);
