@@ -8,6 +8,8 @@ use crate::power::{Cut, Disk, State};
 use crate::random::Random;
 use crate::small_disk::SmallDisk;
 use crate::{checks, clients, orphans, pipelines, rows};
+use hostler_store::Store;
+use hostler_web::types::RunQuery;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -22,6 +24,12 @@ const START_MS: (u64, u64) = (1, 250);
 
 /// Starts that are killed before the first data folder is whole.
 const BIRTHS: u64 = 5;
+
+/// Starts that are killed while they may be bringing up an older database.
+const MIGRATIONS: u64 = 4;
+
+/// Of the first schema.
+const FIRST_BACKUP: &[u8] = include_bytes!("../../../store/tests/store/backup-1.tar");
 
 /// What is done to the disk beside the kill.
 enum Harm {
@@ -56,6 +64,7 @@ pub(crate) struct Story {
 /// What is printed at the end.
 #[derive(Default)]
 struct Told {
+    migrations: u64,
     births: u64,
     starts_killed: u64,
     in_backup: u64,
@@ -106,6 +115,7 @@ impl Story {
 
     pub(crate) async fn tell(mut self, rounds: u64) {
         let begun = Instant::now();
+        self.kill_in_migration().await;
         for _ in 0..BIRTHS {
             self.kill_a_start().await;
             self.told.births += 1;
@@ -132,6 +142,29 @@ impl Story {
             }
         }
         self.end(host, rounds, begun).await;
+    }
+
+    /// A folder of the first schema is brought up, and killed on its way; in the end all that was in it is there.
+    async fn kill_in_migration(&mut self) {
+        let old = self.place.data.with_file_name("old");
+        let data = std::mem::replace(&mut self.place.data, old);
+        let file = self.place.home.join("backup-1.tar");
+        std::fs::write(&file, FIRST_BACKUP).expect("written");
+        let restored = Store::restore_backup(&file, &self.place.data, hostler_model::Timestamp(0)).expect("restored");
+        for _ in 0..MIGRATIONS {
+            self.kill_a_start().await;
+            self.told.migrations += 1;
+        }
+        let state = self.before();
+        let host = Host::start_at(&self.place).await;
+        checks::integrity(&self.place.data);
+        let all = RunQuery { limit: Some(500), ..RunQuery::default() };
+        let runs = host.client.runs(&clients::slug("default"), &all).await.expect("a list").items;
+        assert!(runs.len() as u64 >= restored.info.runs, "runs of the older database are lost: {runs:?}");
+        host.kill();
+        self.bury(state).await;
+        std::fs::remove_dir_all(&self.place.data).expect("removed");
+        self.place.data = data;
     }
 
     fn before(&self) -> Option<State> {
@@ -246,9 +279,10 @@ impl Story {
         let rows::Counted { runs, fires, attempts, lost, transitions, marked } =
             rows::check(&place.data, ledger, marks);
         no_panic(place, ledger.mode);
-        let row = |name: &str, value: String| println!("  {name:<34} {value:>10}");
+        let row = |name: &str, value: String| println!("  {name:<38} {value:>10}");
         println!("{:?}: {rounds} rounds in {:.0} s", ledger.mode, begun.elapsed().as_secs_f64());
-        row("kills", (rounds + told.births + told.starts_killed).to_string());
+        row("kills", (rounds + told.migrations + told.births + told.starts_killed).to_string());
+        row("  while an old database is brought up", told.migrations.to_string());
         row("  of a first start", told.births.to_string());
         row("  of a later start", told.starts_killed.to_string());
         row("  while a backup was asked for", told.in_backup.to_string());
