@@ -5,6 +5,7 @@ mod completion;
 mod config;
 mod cron;
 mod demo;
+mod doctor;
 mod events;
 mod every;
 mod local;
@@ -47,6 +48,7 @@ pub(crate) enum Command {
     Events(events::Arguments),
     Backup(backup::Arguments),
     Config(config::Arguments),
+    Doctor(doctor::Arguments),
     Completion(completion::Arguments),
     Version(version::Arguments),
     #[command(hide = true)]
@@ -71,6 +73,7 @@ impl Command {
             Self::Events(arguments) => arguments.run(ctx),
             Self::Backup(arguments) => arguments.run(ctx),
             Self::Config(arguments) => arguments.run(ctx),
+            Self::Doctor(arguments) => arguments.run(ctx),
             Self::Completion(arguments) => arguments.run(ctx),
             Self::Version(arguments) => arguments.run(ctx),
             Self::Reference(arguments) => arguments.run(ctx),

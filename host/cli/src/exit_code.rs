@@ -7,7 +7,7 @@ use hostler_model::{Kind, Outcome};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ExitCode {
     Success,
-    RunFailed,
+    Failed,
     Invalid,
     RunCancelled,
     RunTimedOut,
@@ -23,7 +23,7 @@ pub(crate) enum ExitCode {
 impl ExitCode {
     pub(crate) const ALL: [Self; 12] = [
         Self::Success,
-        Self::RunFailed,
+        Self::Failed,
         Self::Invalid,
         Self::RunCancelled,
         Self::RunTimedOut,
@@ -39,7 +39,7 @@ impl ExitCode {
     pub(crate) const fn number(self) -> u8 {
         match self {
             Self::Success => 0,
-            Self::RunFailed => 1,
+            Self::Failed => 1,
             Self::Invalid => 2,
             Self::RunCancelled => 3,
             Self::RunTimedOut => 4,
@@ -56,7 +56,7 @@ impl ExitCode {
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Success => "done; with `--watch`, the run ended in success",
-            Self::RunFailed => "the run that was watched failed",
+            Self::Failed => "the run that was watched failed; `doctor` found something that does not work",
             Self::Invalid => "the command line, a file or a value is wrong; the same again fails again",
             Self::RunCancelled => "the run that was watched was cancelled",
             Self::RunTimedOut => "the run that was watched was over its time",
@@ -77,7 +77,7 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Success => Self::Success,
-            Outcome::Failed => Self::RunFailed,
+            Outcome::Failed => Self::Failed,
             Outcome::Cancelled => Self::RunCancelled,
             Outcome::TimedOut => Self::RunTimedOut,
         }

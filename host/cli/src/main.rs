@@ -8,6 +8,7 @@ mod arguments;
 mod commands;
 mod config;
 mod context;
+mod doctor;
 mod document;
 mod environment;
 mod exit_code;

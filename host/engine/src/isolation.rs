@@ -93,14 +93,11 @@ pub struct Facts {
 }
 
 impl Isolation {
-    /// `data` must be there.
-    pub fn decide(user: &User, landlock: Landlock, data: &Path) -> Result<Self, IsolationError> {
+    /// What will be decided, without the folder being changed for it. `data` must be there.
+    pub fn foresee(user: &User, landlock: Landlock, data: &Path) -> Result<Self, IsolationError> {
         let data =
             &fs::canonicalize(data).map_err(|source| IsolationError::Folder { path: data.to_owned(), source })?;
         let user = choose_user(user, data)?;
-        if user.is_some() {
-            open_way(data).map_err(|source| IsolationError::Folder { path: data.clone(), source })?;
-        }
         let is_fenced = match landlock {
             Landlock::Off => false,
             Landlock::Auto => user.is_none() && kernel_has_landlock(),
@@ -108,6 +105,15 @@ impl Isolation {
             Landlock::On => return Err(IsolationError::NoLandlock),
         };
         Ok(Self { user, landlock: is_fenced.then(|| data.clone()) })
+    }
+
+    /// `data` must be there; another user may pass through it from now on.
+    pub fn decide(user: &User, landlock: Landlock, data: &Path) -> Result<Self, IsolationError> {
+        let isolation = Self::foresee(user, landlock, data)?;
+        if isolation.user.is_some() {
+            open_way(data).map_err(|source| IsolationError::Folder { path: data.to_owned(), source })?;
+        }
+        Ok(isolation)
     }
 
     pub fn facts(&self) -> Facts {

@@ -1,4 +1,5 @@
-//! The engine in single steps, for simulations: its own core, dispatcher and rows, without a thread and without an edge.
+//! The engine in single steps, for simulations: its own core, dispatcher and rows, without a thread and without an
+//! edge.
 //!
 //! Whoever holds a `Stepper` says when a batch is made, is handed what is to be done after its commit instead of the
 //! executors, and tells what came of it. Dropping it is a crash: what was committed stays, and nothing else. Not for

@@ -47,6 +47,13 @@ const GRACE_WITHOUT_HOST: Duration = Duration::from_millis(300);
 /// From the host's end to ours, whatever still hangs in the kernel.
 const LINGER_MAX: Duration = Duration::from_millis(900);
 
+/// How a warden that this process started would keep the processes of an attempt together. Moves the calling process
+/// into a control group and out again, so nothing else should be going on in it.
+pub fn containment_here() -> Containment {
+    let groups = identity::Identity::own().and_then(|own| groups::Groups::find(Containment::Auto, own));
+    groups.map_or(Containment::Marks, |groups| groups.containment())
+}
+
 #[derive(Debug, thiserror::Error)]
 enum WardenError {
     #[error("stdin is not the socket of a host; the warden is started by `hostler serve`, not by hand")]

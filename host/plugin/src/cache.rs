@@ -17,6 +17,34 @@ use wasmtime::component::Component;
 const MAC_BYTES: usize = 32;
 const KEY_BYTES: usize = 32;
 
+/// What lies in a cache, for a person who wants to know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CacheFacts {
+    pub components: u64,
+    pub bytes: u64,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// None: there is no such folder yet. Changes nothing.
+pub fn inspect_cache(dir: &Path) -> io::Result<Option<CacheFacts>> {
+    let mode = match fs::metadata(dir) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        found => found?.permissions().mode() & 0o7777,
+    };
+    let mut facts = CacheFacts { components: 0, bytes: 0, mode };
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.path().extension().is_some_and(|end| end == "cwasm") {
+            facts.components += 1;
+            facts.bytes += entry.metadata()?.len();
+        }
+    }
+    Ok(Some(facts))
+}
+
 pub(crate) struct Cache {
     dir: PathBuf,
     mac_key: [u8; KEY_BYTES],

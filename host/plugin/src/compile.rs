@@ -90,6 +90,15 @@ pub(crate) fn compile(
     }
 }
 
+/// Compiles the smallest component there is, to see that it can be done here; answers how long it took.
+pub fn try_compiler(compiler: &Compiler) -> Result<std::time::Duration, CompileError> {
+    const EMPTY: &[u8] = &[0, b'a', b's', b'm', 0x0d, 0, 1, 0];
+    let path = Path::new("an empty component");
+    let engine = engine().map_err(|error| CompileError::Refused { path: path.into(), message: error.to_string() })?;
+    let begun = std::time::Instant::now();
+    compile(compiler, &engine, path, EMPTY).map(|_| begun.elapsed())
+}
+
 fn in_child(program: &Path, args: &[String], path: &Path, bytes: &[u8]) -> Result<Vec<u8>, CompileError> {
     let failed = |reason: String| CompileError::ChildFailed { path: path.into(), reason };
     let mut child = Command::new(program)

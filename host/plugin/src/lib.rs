@@ -27,9 +27,10 @@ mod trap;
 pub mod trigger;
 mod world;
 
+pub use cache::{CacheFacts, inspect_cache};
 pub use call::{CallError, Failure};
 pub use command::{CommandEnd, CommandExit, CommandSpec, Commands, Preopen};
-pub use compile::{CompileError, Compiler, compile_child_main};
+pub use compile::{CompileError, Compiler, compile_child_main, try_compiler};
 pub use kv::{KvChanges, KvEntry, KvReader, KvSeen, KvWrite};
 pub use limits::{LimitSettings, Limits};
 pub use manifest::{Manifest, Role};

@@ -35,9 +35,12 @@ pub(crate) fn make_file(path: &Path) -> Result<File, Error> {
     options.open(path).map_err(|source| Error::io("open", path, source))
 }
 
+/// Locked by the host that uses the folder, with its process id in it.
+pub(crate) const LOCK: &str = "lock";
+
 /// Holds the folder until the file is dropped.
 pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
     let mut file = make_file(&path)?;
     if let Err(errno) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
         if errno != rustix::io::Errno::WOULDBLOCK {

@@ -16,6 +16,7 @@ mod events;
 mod fires;
 mod folder;
 mod idempotency;
+mod inspect;
 mod kv;
 mod logs;
 mod meta;
@@ -39,6 +40,7 @@ pub use error::Error;
 pub use events::{EventFilter, EventRow, NewEvent};
 pub use fires::{FireRow, NewFire};
 pub use idempotency::{Idempotent, NewIdempotent};
+pub use inspect::{DatabaseFacts, FolderFacts, Holder, inspect_database, inspect_folder, measure_commit};
 pub use kv::{KvExpect, KvOwner, KvValue, KvWrite};
 pub use logs::{
     LOG_CHUNK_MAX, LogFilter, LogKept, LogKeptStream, LogLimits, LogReader, LogRecord, LogSource, LogStream,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 
 /// `HSTL`
-const APPLICATION_ID: i32 = 0x4853_544C;
+pub(crate) const APPLICATION_ID: i32 = 0x4853_544C;
 
 /// Brings the file up to the last of `migrations`. Answers the schema that was there before, if it was an older one.
 pub(crate) fn migrate(

@@ -14,7 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-const DATABASE: &str = "hostler.db";
+pub(crate) const DATABASE: &str = "hostler.db";
+/// What makes a commit survive a power cut.
+pub(crate) const DURABILITY: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
+
 const KEY: &str = "key";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,14 +127,13 @@ fn open_database(path: &Path, options: &Options) -> Result<(Connection, Option<u
     let mut connection = Connection::open_with_flags(path, flags).map_err(fail)?;
     connection.busy_timeout(Duration::from_secs(5)).map_err(fail)?;
     let migrated_from = migrations::migrate(&mut connection, path, migrations::MIGRATIONS, options.now)?;
-    let settings = "PRAGMA journal_mode = WAL;
-        PRAGMA synchronous = FULL;
-        PRAGMA foreign_keys = ON;
+    let settings = "PRAGMA foreign_keys = ON;
         PRAGMA trusted_schema = OFF;
         PRAGMA temp_store = MEMORY;
         PRAGMA cache_size = -16384;
         PRAGMA wal_autocheckpoint = 4000;
         PRAGMA journal_size_limit = 67108864;";
+    connection.execute_batch(DURABILITY).map_err(fail)?;
     connection.execute_batch(settings).map_err(fail)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok((connection, migrated_from))

@@ -172,7 +172,7 @@ async fn all_end(client: &Client, ledger: &Ledger) -> Result<(), Failure> {
         if Instant::now() > limit {
             let count = ledger.acknowledged();
             let message = format!("{open} of {count} runs were not over {} s after the end", END_MAX.as_secs());
-            return Err(Failure::new(ExitCode::RunFailed, message));
+            return Err(Failure::new(ExitCode::Failed, message));
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -190,7 +190,7 @@ fn report(ctx: &Context, findings: &[Finding]) -> Result<ExitCode, Failure> {
         }
         ctx.printer.result(&table.to_text(&ctx.printer))?;
     }
-    Ok(if holds { ExitCode::Success } else { ExitCode::RunFailed })
+    Ok(if holds { ExitCode::Success } else { ExitCode::Failed })
 }
 
 fn namespace() -> Slug {

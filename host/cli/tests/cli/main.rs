@@ -3,6 +3,7 @@
 mod backup;
 mod containers;
 mod demo;
+mod doctor;
 mod every;
 mod host;
 mod isolation;

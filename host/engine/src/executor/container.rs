@@ -13,6 +13,7 @@
 mod create;
 mod credentials;
 mod daemon;
+mod facts;
 mod image;
 mod life;
 mod making;
@@ -25,6 +26,7 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOpt
 use create::{LABEL_ATTEMPT, LABEL_HOST};
 pub(crate) use create::{OUTPUTS, WORKSPACE};
 use daemon::{Daemon, Trouble};
+pub use facts::{EngineFacts, inspect_engine};
 use hostler_model::spec::{Container, Network};
 use hostler_model::{AttemptId, Duration, Epoch, Exit, Slug};
 use hostler_store::LogKept;

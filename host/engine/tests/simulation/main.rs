@@ -3,8 +3,8 @@
 //! with a host that crashes between a commit and what should follow. Laws are checked after each run and each crash.
 //!
 //! What happens follows from the seed alone, so a seed that fails fails again:
-//! `HOSTLER_SIM_SEED=17 cargo test --workspace --test simulation` tells each thing that happens. `HOSTLER_SIM_COUNT` plays more scenarios than CI
-//! does, `HOSTLER_SIM_FROM` begins at another seed.
+//! `HOSTLER_SIM_SEED=17 cargo test --workspace --test simulation` tells each thing that happens. `HOSTLER_SIM_COUNT`
+//! plays more scenarios than CI does, `HOSTLER_SIM_FROM` begins at another seed.
 
 mod agenda;
 mod dice;

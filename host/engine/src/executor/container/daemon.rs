@@ -129,7 +129,7 @@ impl Daemon {
         }
     }
 
-    async fn find(&self) -> Result<(Engine, PathBuf), Trouble> {
+    pub(super) async fn find(&self) -> Result<(Engine, PathBuf), Trouble> {
         let mut reasons = Vec::new();
         for socket in &self.sockets {
             match self.connect(socket).await {
