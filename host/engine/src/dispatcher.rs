@@ -3,9 +3,9 @@
 //!
 //! Order of a turn: requests, then reports, then timers and due subscriptions, then what is left over from large runs,
 //! then whoever waits for a slot, then one chore; a batch ends at so many changes or after so long (`BatchLimits`).
-//! Nothing is performed and nobody is answered before the commit. When a commit fails, requests are answered so, reports
-//! are kept and tried again, and memory is read back from the rows; a disk that fails for good ends the loop with the
-//! reason.
+//! Nothing is performed and nobody is answered before the commit. When a commit fails, requests are answered so,
+//! reports are kept and tried again, and memory is read back from the rows; a disk that fails for good ends the loop
+//! with the reason.
 //! Runs on a thread of its own; never waits for anything but the inbox and the disk.
 
 use crate::clock::Clock;
