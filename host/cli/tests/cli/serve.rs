@@ -99,11 +99,12 @@ fn a_signal_ends_it_cleanly_and_cancels_what_runs_where_that_is_set() {
 fn a_second_signal_ends_it_at_once() {
     let home = Home::new();
     let host = home.serve();
-    let script = "echo $$ > \"$HOME/pid\"; exec sleep 600";
+    home.file("marks/of-the-test", "");
+    let script = "echo $$ > \"$HOME/marks/pid\"; exec sleep 600";
     let document = format!(r#"{{"id": "long", "tasks": {{"a": {{"process": {{"script": {script:?}}}}}}}}}"#);
     home.run(&["up", &home.file("long.json", &document)]).ok();
     home.run(&["run", "start", "long"]).ok();
-    let pid = || std::fs::read_to_string(home.path().join("pid")).unwrap_or_default().trim().to_owned();
+    let pid = || std::fs::read_to_string(home.path().join("marks/pid")).unwrap_or_default().trim().to_owned();
     until("the task runs", || !pid().is_empty());
     host.terminate();
     until("it takes nothing more", || !home.path().join(".local/share/hostler/address").exists());

@@ -11,6 +11,8 @@ use crate::{checks, clients, orphans, pipelines, rows};
 use hostler_store::Store;
 use hostler_web::types::RunQuery;
 use std::collections::HashSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -107,7 +109,11 @@ impl Story {
             set("BACKUP_KEEP", &checks::BACKUPS_KEPT.to_string()),
             set("STORAGE_FREE_MIN", "0B"),
         ];
-        let (ledger, random, marks) = (Ledger::new(mode), Random(seed), home.join("marks"));
+        // In a folder of its own: process tasks can make no file beside the data folder, and may be somebody else.
+        let outside = home.join("outside");
+        std::fs::create_dir(&outside).expect("a folder can be made");
+        std::fs::set_permissions(&outside, Permissions::from_mode(0o777)).expect("it is ours");
+        let (ledger, random, marks) = (Ledger::new(mode), Random(seed), outside.join("marks"));
         let place = Place { home: home.to_path_buf(), data, environment };
         let (names, backups, told) = (Vec::new(), HashSet::new(), Told::default());
         Self { place, harm, ledger, random, marks, names, backups, told }
