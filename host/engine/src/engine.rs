@@ -30,6 +30,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
@@ -93,8 +94,9 @@ pub struct Engine {
     counters: Arc<Counters>,
     executors: Executors,
     attempts: Arc<Attempts>,
-    /// Removes what is over its retention.
+    /// Removes what is over its retention, until it is told to stop.
     retention: AbortOnDropHandle<()>,
+    retention_stop: CancellationToken,
 }
 
 impl Engine {
@@ -164,9 +166,10 @@ impl Engine {
             backups,
             removed: Arc::new(Removed::default()),
         });
-        let keep = retention::keep(handle.clone(), folders, storage.retention, upkeep);
+        let retention_stop = CancellationToken::new();
+        let keep = retention::keep(handle.clone(), folders, storage.retention, upkeep, retention_stop.clone());
         let retention = AbortOnDropHandle::new(tokio::spawn(keep));
-        Ok(Self { handle, stop, thread, inbox, counters, executors, attempts, retention })
+        Ok(Self { handle, stop, thread, inbox, counters, executors, attempts, retention, retention_stop })
     }
 
     pub fn handle(&self) -> &Handle {
@@ -192,7 +195,7 @@ impl Engine {
         };
         self.stop.send_replace(asked);
         self.inbox.poke();
-        self.retention.abort();
+        self.retention_stop.cancel();
         let Some(thread) = self.thread.take() else { return Ok(()) };
         let (stop, inbox) = (self.stop.clone(), self.inbox.clone());
         let mut joined = tokio::task::spawn_blocking(move || thread.join());
@@ -209,6 +212,9 @@ impl Engine {
         match mode {
             StopMode::Finish | StopMode::Cancel => self.executors.process.close().await,
             StopMode::Detach => self.executors.process.detach().await,
+        }
+        if self.retention.await.is_err() {
+            warn!("retention ended with a panic");
         }
         match result {
             Ok(Ok(result)) => result,

@@ -10,11 +10,12 @@ use crate::error::Error;
 use crate::folders::Folders;
 use crate::handle::Handle;
 use hostler_model::{Actor, Duration, Pipeline, RunId, RunKey, SubscriptionId, Timestamp, spec};
-use hostler_store::{Cursor, NewEvent, PipelineKey, PipelineRow, ReadTx, RunWithLog, RunsKept, WriteTx};
+use hostler_store::{Cursor, NewEvent, PipelineKey, PipelineRow, ReadTx, RunWithLog, RunsKept, Store, WriteTx};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 /// Rows looked at in one go.
@@ -80,11 +81,18 @@ impl Removed {
     }
 }
 
-/// Rounds for as long as the engine lives.
-pub(crate) async fn keep(handle: Handle, folders: Folders, retention: Retention, upkeep: Arc<Mutex<()>>) {
+/// Rounds until the engine stops. It is waited for then, so that nothing holds the data folder afterwards.
+pub(crate) async fn keep(
+    handle: Handle,
+    folders: Folders,
+    retention: Retention,
+    upkeep: Arc<Mutex<()>>,
+    stop: CancellationToken,
+) {
     let every = retention.every.to_std();
     let said = HashMap::new();
-    let mut keeper = Keeper { handle, folders, retention, upkeep, said, counted: None, fires_from: 0 };
+    let mut keeper =
+        Keeper { handle, folders, retention, upkeep, stop: stop.clone(), said, counted: None, fires_from: 0 };
     keeper.sweep_logs().await;
     loop {
         match keeper.round().await {
@@ -92,7 +100,10 @@ pub(crate) async fn keep(handle: Handle, folders: Folders, retention: Retention,
             Err(Error::Stopping) => return,
             Err(error) => warn!("retention goes on at its next round: {error}"),
         }
-        tokio::time::sleep(every).await;
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = stop.cancelled() => return,
+        }
     }
 }
 
@@ -109,6 +120,7 @@ struct Keeper {
     folders: Folders,
     retention: Retention,
     upkeep: Arc<Mutex<()>>,
+    stop: CancellationToken,
     /// What the version of a pipeline says, so that its document is read once.
     said: HashMap<PipelineKey, (u32, spec::Retention)>,
     counted: Option<Counted>,
@@ -123,6 +135,14 @@ impl Keeper {
         self.fires().await
     }
 
+    /// Looks something up, unless the engine stops.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&ReadTx<'_>) -> Result<T, hostler_store::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        if self.stop.is_cancelled() { Err(Error::Stopping) } else { self.handle.look(look).await }
+    }
+
     fn since(&self, period: Option<Duration>) -> Option<Timestamp> {
         period.map(|period| self.handle.clock().wall().minus(period))
     }
@@ -134,7 +154,7 @@ impl Keeper {
     async fn runs(&mut self) -> Result<(), Error> {
         let mut after = PipelineKey(0);
         loop {
-            let rows = self.handle.look(move |tx| tx.pipelines_from(after, WINDOW)).await?;
+            let rows = self.look(move |tx| tx.pipelines_from(after, WINDOW)).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = last.key;
             for row in rows {
@@ -156,7 +176,7 @@ impl Keeper {
         }
         let (pipeline, mut after) = (row.key, 0);
         loop {
-            let over = self.handle.look(move |tx| tx.runs_over(pipeline, kept, after, WINDOW)).await?;
+            let over = self.look(move |tx| tx.runs_over(pipeline, kept, after, WINDOW)).await?;
             if !over.items.is_empty() {
                 info!("{} runs of pipeline `{}` are over their retention and go", over.items.len(), row.id);
                 self.remove_runs(over.items).await?;
@@ -177,7 +197,7 @@ impl Keeper {
             return Ok(*said);
         }
         let key = row.key;
-        let found = self.handle.look(move |tx| tx.version(key, version)).await?;
+        let found = self.look(move |tx| tx.version(key, version)).await?;
         let parsed = found.map(|found| Pipeline::parse(&found.document));
         let said = match parsed {
             Some(Ok(pipeline)) => pipeline.retention,
@@ -234,7 +254,7 @@ impl Keeper {
         }
         let mut after = RunKey(0);
         loop {
-            let mut runs = self.handle.look(move |tx| tx.runs_with_log(after, WINDOW)).await?;
+            let mut runs = self.look(move |tx| tx.runs_with_log(after, WINDOW)).await?;
             runs.retain(|run| {
                 let goes = over > 0 || since.is_some_and(|since| run.ended_at < since);
                 over = over.saturating_sub(if goes { run.bytes } else { 0 });
@@ -261,7 +281,7 @@ impl Keeper {
             clippy::redundant_closure_for_method_calls,
             reason = "the method is not general over the lifetime of the transaction"
         )]
-        let total = self.handle.look(|tx| tx.log_bytes_total()).await?;
+        let total = self.look(|tx| tx.log_bytes_total()).await?;
         self.counted = Some(Counted { total, taken_in, rounds: 0 });
         Ok(total)
     }
@@ -287,7 +307,7 @@ impl Keeper {
         }
         let mut after = 0;
         loop {
-            let over = self.handle.look(move |tx| tx.events_over(events_count, since, after, WINDOW)).await?;
+            let over = self.look(move |tx| tx.events_over(events_count, since, after, WINDOW)).await?;
             for some in over.items.chunks(CHORE_ROWS as usize) {
                 let some = some.to_vec();
                 let count = some.len();
@@ -317,7 +337,7 @@ impl Keeper {
                 let over = |id: &SubscriptionId| Ok((*id, tx.fires_over(*id, fires_count, since, CHORE_ROWS)?));
                 ids.iter().map(over).collect::<Result<Vec<_>, hostler_store::Error>>()
             };
-            let found = self.handle.look(look).await?;
+            let found = self.look(look).await?;
             let Some((last, _)) = found.last() else {
                 self.fires_from = 0;
                 return Ok(());
@@ -339,8 +359,9 @@ impl Keeper {
 
     /// Logs without a run, which a power cut can leave. Once, beside everything else.
     async fn sweep_logs(&self) {
-        let store = self.handle.store().clone();
-        let swept = tokio::task::spawn_blocking(move || store.logs().sweep(|id| store.read(|tx| tx.has_run(id))));
+        let (store, stop) = (self.handle.store().clone(), self.stop.clone());
+        let known = move |store: &Store, id| Ok(stop.is_cancelled() || store.read(|tx| tx.has_run(id))?);
+        let swept = tokio::task::spawn_blocking(move || store.logs().sweep(|id| known(&store, id)));
         match swept.await {
             Ok(Ok(0)) => debug!("no log is without its run"),
             Ok(Ok(count)) => info!("{count} logs had no run any more and are removed"),
