@@ -117,9 +117,9 @@ impl Engine {
             clock: clock.clone(),
             folders: folders.clone(),
             host_env,
-            runtime: runtime.clone(),
+            runtime,
         }));
-        let triggers = Arc::new(Triggers::new(plugins.clone(), store.clone(), inbox.clone(), runtime));
+        let triggers = Arc::new(Triggers::new(plugins.clone(), store.clone(), inbox.clone()));
         let mut core = Core::new(epoch, definitions.clone(), slots, DiskFloor::new(store.clone(), storage.free_min));
         (core.now, core.wall) = (clock.steady(), clock.wall());
         let recovered = recovery::load(&mut core, &mut writer).map_err(StartError::Recovery)?;

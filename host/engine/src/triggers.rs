@@ -83,7 +83,6 @@ pub(crate) struct Triggers {
     plugins: Plugins,
     store: Store,
     inbox: Arc<Inbox>,
-    runtime: tokio::runtime::Handle,
     waiting: Mutex<HashMap<SubscriptionId, VecDeque<Call>>>,
     permits: Semaphore,
     pub(crate) calls: AtomicU64,
@@ -91,10 +90,10 @@ pub(crate) struct Triggers {
 }
 
 impl Triggers {
-    pub(crate) fn new(plugins: Plugins, store: Store, inbox: Arc<Inbox>, runtime: tokio::runtime::Handle) -> Self {
+    pub(crate) fn new(plugins: Plugins, store: Store, inbox: Arc<Inbox>) -> Self {
         let (waiting, permits) = (Mutex::default(), Semaphore::new(CALLS_AT_ONCE));
         let (calls, failures) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { plugins, store, inbox, runtime, waiting, permits, calls, failures }
+        Self { plugins, store, inbox, waiting, permits, calls, failures }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SubscriptionId, VecDeque<Call>>> {
@@ -110,7 +109,7 @@ impl Triggers {
         }
         waiting.insert(call.subscription.id, VecDeque::new());
         drop(waiting);
-        self.runtime.spawn(self.clone().calls_of(call));
+        self.plugins.call_threads().spawn(self.clone().calls_of(call));
     }
 
     async fn calls_of(self: Arc<Self>, first: Call) {

@@ -76,6 +76,7 @@ pub enum LoadError {
 #[derive(Clone)]
 pub struct Plugins {
     by_name: Arc<BTreeMap<Slug, Plugin>>,
+    threads: tokio::runtime::Handle,
 }
 
 impl Plugins {
@@ -105,7 +106,13 @@ impl Plugins {
                 Err(error) => errors.push(error),
             }
         }
-        (Self { by_name: Arc::new(by_name) }, errors)
+        (Self { by_name: Arc::new(by_name), threads: runtime.call_threads().clone() }, errors)
+    }
+
+    /// Where guests run. Whoever calls plugins all the time does it from there: a call from another thread wakes two, and
+    /// that takes longer than the guest does.
+    pub fn call_threads(&self) -> &tokio::runtime::Handle {
+        &self.threads
     }
 
     /// The component of a built-in, as it lies in the binary.
