@@ -46,7 +46,7 @@ impl App {
         let executors = Executors {
             process: Arc::new(warden(config, place, program, opened.epoch).await?),
             container: ContainerExecutor::new(container(config, &opened)?, clock.clone()),
-            wasm: WasmExecutor::new(runtime.commands(), clock.clone()),
+            wasm: WasmExecutor::new(runtime.commands(), clock.clone(), opened.epoch),
         };
         let user = executors.process.isolation().user.clone();
         let seen = |name: &String| {

@@ -28,6 +28,18 @@ fn main() {
             }
         }
         "files" => files(),
+        "both" => {
+            println!("one\ntwo");
+            eprintln!("oops");
+        }
+        "sample" => println!("{}", std::env::var("SAMPLE").unwrap_or_default()),
+        "many" => many(),
+        "ready" => {
+            println!("ready");
+            std::thread::sleep(std::time::Duration::from_secs(3600));
+        }
+        "make" => std::fs::write("made", "here").expect("the workspace is writable"),
+        "outputs" => std::fs::write("/outputs/outputs", r#"{"rows": 3}"#).expect("the outputs folder is writable"),
         "net" => net(),
         _ => println!("nothing to do"),
     }
@@ -42,6 +54,15 @@ fn show(args: &[String]) {
     println!("env {env:?}");
     println!("stdin {input:?}");
     eprintln!("to stderr");
+}
+
+/// Numbered lines, more than any buffer between guest and reader holds.
+fn many() {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    for number in 0..500_000 {
+        writeln!(out, "{number:09}").expect("stdout takes it");
+    }
+    out.flush().expect("stdout takes it");
 }
 
 fn files() {

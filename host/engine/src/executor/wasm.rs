@@ -9,13 +9,16 @@ use hostler_model::{AttemptId, Duration, Epoch, Exit};
 use hostler_plugin::command::{Output, Stream as GuestStream};
 use hostler_plugin::{CommandExit, CommandSpec, Commands, Preopen};
 use hostler_store::LogKept;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Output chunks on their way from the guest.
 const OUTPUTS_WAITING: usize = 16;
+
+/// As many as the warden remembers.
+const ENDED_REMEMBERED: usize = 4_096;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -25,15 +28,36 @@ pub struct WasmExecutor {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Default)]
 struct State {
-    epoch: Option<Epoch>,
+    epoch: Epoch,
     live: HashMap<AttemptId, CancellationToken>,
+    ended: Ended,
+}
+
+/// The attempts that ended last, so that a start that comes late a second time does not run them again.
+#[derive(Default)]
+struct Ended {
+    known: HashSet<AttemptId>,
+    in_order: VecDeque<AttemptId>,
+}
+
+impl Ended {
+    fn insert(&mut self, id: AttemptId) {
+        self.known.insert(id);
+        self.in_order.push_back(id);
+        if self.in_order.len() > ENDED_REMEMBERED
+            && let Some(oldest) = self.in_order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
 }
 
 impl WasmExecutor {
-    pub fn new(commands: Commands, clock: Clock) -> Self {
-        Self { commands, clock, state: Arc::default() }
+    /// `epoch`: of this boot; starts of an earlier one are refused.
+    pub fn new(commands: Commands, clock: Clock, epoch: Epoch) -> Self {
+        let state = State { epoch, live: HashMap::new(), ended: Ended::default() };
+        Self { commands, clock, state: Arc::new(Mutex::new(state)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -41,12 +65,15 @@ impl WasmExecutor {
     }
 
     /// None: it runs already.
-    fn begin(&self, id: AttemptId) -> Result<Option<CancellationToken>, String> {
+    fn begin(&self, id: AttemptId) -> Result<Option<CancellationToken>, Exit> {
         let mut state = self.lock();
-        if state.epoch.is_some_and(|seen| id.epoch < seen) {
-            return Err("it was ordered by a host of an earlier epoch".into());
+        if id.epoch < state.epoch {
+            return Err(refused("it was ordered by a host of an earlier epoch".into()));
         }
-        state.epoch = Some(id.epoch);
+        if state.ended.known.contains(&id) {
+            return Err(Exit::Lost { reason: "it was started before and has ended".into() });
+        }
+        state.epoch = id.epoch;
         if state.live.contains_key(&id) {
             return Ok(None);
         }
@@ -71,7 +98,11 @@ impl WasmExecutor {
         let end = self.commands.run(spec, output, cancel, started).await;
         // All output is passed on before the end is told.
         let _ = passing.await;
-        self.lock().live.remove(&id);
+        {
+            let mut state = self.lock();
+            state.live.remove(&id);
+            state.ended.insert(id);
+        }
         let _ = reports.send(Report::Exit(exit(end.exit))).await;
     }
 }
@@ -107,19 +138,22 @@ fn exit(exit: CommandExit) -> Exit {
     }
 }
 
+fn refused(reason: String) -> Exit {
+    Exit::NotStarted { reason, transient: false }
+}
+
 impl Executor for WasmExecutor {
     async fn start(&self, start: Start, reports: Reports) {
         let Start { id, what, env, workspace, outputs } = start;
-        let refused = |reason: String| Report::Exit(Exit::NotStarted { reason, transient: false });
         let What::Wasm { component, args, stdin, memory_max } = what else {
-            let _ = reports.send(refused("the wasm executor runs components only".into())).await;
+            let _ = reports.send(Report::Exit(refused("the wasm executor runs components only".into()))).await;
             return;
         };
         let cancel = match self.begin(id) {
             Ok(Some(cancel)) => cancel,
             Ok(None) => return,
-            Err(reason) => {
-                let _ = reports.send(refused(reason)).await;
+            Err(exit) => {
+                let _ = reports.send(Report::Exit(exit)).await;
                 return;
             }
         };

@@ -12,7 +12,7 @@ use landlock::{
 };
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
-use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -36,6 +36,8 @@ impl Cage {
         if let Some(user) = &cage.user {
             // Ours from now on, and what is spawned inherits them: the user's own group, and none of the host's.
             set_thread_groups(&[Gid::from_raw(user.gid)])?;
+            // Else a container of the same run could leave a setuid program of root's in their workspace.
+            set_no_new_privs(true)?;
             // Better known now than at the first attempt.
             as_user(user, user.gid, || ())?;
         }

@@ -67,7 +67,7 @@ impl Host {
         let executors = Executors {
             process: Arc::new(process),
             container: ContainerExecutor::new(ContainerConfig::without_engine(opened.epoch), clock.clone()),
-            wasm: WasmExecutor::new(runtime.commands(), clock.clone()),
+            wasm: WasmExecutor::new(runtime.commands(), clock.clone(), opened.epoch),
         };
         let host_env = vec![("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())];
         let slots = SlotSizes { process: 16, container: 2, wasm: 2 };

@@ -18,8 +18,8 @@ const CASE_MAX: std::time::Duration = std::time::Duration::from_secs(120);
 /// What an executor has to be given to do each of these things.
 pub(crate) struct Samples {
     pub(crate) succeed: What,
-    /// Ends with code 7.
-    pub(crate) exit_seven: What,
+    /// Ends with this code, which is not 0.
+    pub(crate) fail: (What, i32),
     /// Prints `one` and `two` as lines to stdout, and `oops` to stderr.
     pub(crate) print_both: What,
     /// Prints the value of the variable `SAMPLE` and a newline.
@@ -213,7 +213,8 @@ async fn reports_in_order<E: Executor>(bench: &Bench<'_, E>) {
 
 async fn codes<E: Executor>(bench: &Bench<'_, E>) {
     assert_eq!(bench.begin(&bench.samples.succeed).await.heard().await.exit, code(0));
-    assert_eq!(bench.begin(&bench.samples.exit_seven).await.heard().await.exit, code(7));
+    let (fail, number) = &bench.samples.fail;
+    assert_eq!(bench.begin(fail).await.heard().await.exit, code(*number));
 }
 
 async fn environment<E: Executor>(bench: &Bench<'_, E>) {

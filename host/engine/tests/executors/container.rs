@@ -69,7 +69,7 @@ fn samples() -> Samples {
     let last = MUCH_LINES;
     Samples {
         succeed: script("true"),
-        exit_seven: script("exit 7"),
+        fail: (script("exit 7"), 7),
         print_both: script("echo one; echo oops >&2; echo two"),
         print_sample: script("echo \"$SAMPLE\""),
         print_much: script(&format!("awk 'BEGIN {{ for (i = 0; i < {last}; i++) printf \"%09d\\n\", i }}'")),

@@ -5,6 +5,7 @@ mod container;
 mod keep;
 mod process;
 mod proxy;
+mod wasm;
 
 #[path = "../support/containers.rs"]
 mod containers;

@@ -66,7 +66,7 @@ fn argv<const N: usize>(argv: [&str; N]) -> What {
 fn samples() -> Samples {
     Samples {
         succeed: argv(["true"]),
-        exit_seven: script("exit 7"),
+        fail: (script("exit 7"), 7),
         print_both: script("echo one; echo oops >&2; echo two"),
         print_sample: script("echo \"$SAMPLE\""),
         print_much: argv(["seq", "-f", "%09.0f", "0", &(MUCH_LINES - 1).to_string()]),

@@ -78,7 +78,7 @@ impl House {
             isolation: Isolation::default(),
         };
         let process = ProcessExecutor::start_warden(warden).await.expect("the warden starts");
-        let wasm = WasmExecutor::new(runtime.commands(), clock.clone());
+        let wasm = WasmExecutor::new(runtime.commands(), clock.clone(), opened.epoch);
         let container = ContainerExecutor::new(ContainerConfig::without_engine(opened.epoch), clock.clone());
         let executors = Executors { process: Arc::new(process), container, wasm };
         let host_env = vec![("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())];
