@@ -109,8 +109,8 @@ impl Plugins {
         (Self { by_name: Arc::new(by_name), threads: runtime.call_threads().clone() }, errors)
     }
 
-    /// Where guests run. Whoever calls plugins all the time does it from there: a call from another thread wakes two, and
-    /// that takes longer than the guest does.
+    /// Where guests run. Whoever calls plugins all the time does it from there: a call from another thread wakes two,
+    /// and that takes longer than the guest does.
     pub fn call_threads(&self) -> &tokio::runtime::Handle {
         &self.threads
     }
