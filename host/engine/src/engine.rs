@@ -93,7 +93,6 @@ pub struct Engine {
     inbox: Arc<Inbox>,
     counters: Arc<Counters>,
     executors: Executors,
-    attempts: Arc<Attempts>,
     /// Removes what is over its retention, until it is told to stop.
     retention: AbortOnDropHandle<()>,
     retention_stop: CancellationToken,
@@ -161,7 +160,7 @@ impl Engine {
             hub,
             events: events_seen,
             counters: counters.clone(),
-            attempts: attempts.clone(),
+            attempts,
             triggers,
             backups,
             removed: Arc::new(Removed::default()),
@@ -169,7 +168,7 @@ impl Engine {
         let retention_stop = CancellationToken::new();
         let keep = retention::keep(handle.clone(), folders, storage.retention, upkeep, retention_stop.clone());
         let retention = AbortOnDropHandle::new(tokio::spawn(keep));
-        Ok(Self { handle, stop, thread, inbox, counters, executors, attempts, retention, retention_stop })
+        Ok(Self { handle, stop, thread, inbox, counters, executors, retention, retention_stop })
     }
 
     pub fn handle(&self) -> &Handle {
@@ -189,7 +188,7 @@ impl Engine {
             StopMode::Finish => Stop::Finish,
             StopMode::Cancel => Stop::Cancel,
             StopMode::Detach => {
-                self.attempts.let_go();
+                self.handle.parts.attempts.let_go();
                 Stop::Now
             }
         };

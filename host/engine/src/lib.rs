@@ -11,6 +11,7 @@ mod core;
 mod definitions;
 mod disk_floor;
 mod dispatcher;
+mod ended;
 mod engine;
 pub mod error;
 pub mod executor;

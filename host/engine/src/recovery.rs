@@ -47,8 +47,7 @@ pub(crate) fn load(core: &mut Core, writer: &mut Writer) -> Result<Found, Error>
 }
 
 fn with_executor(core: &Core, id: AttemptId) -> Option<(ExecutorKind, AttemptId)> {
-    let resident = core.runs.get(&id.run)?;
-    Some((ExecutorKind::of(&resident.run.pipeline().task(id.task).kind)?, id))
+    Some((core.executor(id.run, id.task)?, id))
 }
 
 fn end_broken(tx: &mut WriteTx<'_>, row: &RunRow, why: &str, now: Timestamp) -> Result<(), Error> {

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::print::{table::Table, time};
 use hostler_model::{Duration, Slug};
 use hostler_web::Client;
-use hostler_web::types::{Overlap, RunStart, RunStatus, Subscribe};
+use hostler_web::types::{CatchUp, Overlap, RunStart, Subscribe};
 use house::House;
 use ledger::{Finding, Ledger};
 use serde_json::{Map, Value, json};
@@ -109,7 +109,7 @@ async fn set_up(client: &Client, arguments: &Arguments, time: Wait, ledger: &mut
         run_params: Map::new(),
         overlap: Overlap::Allow,
         queue_max: None,
-        catch_up: hostler_web::types::CatchUp::All,
+        catch_up: CatchUp::All,
         catch_up_window: None,
         catch_up_cap: Some(100),
         jitter: Duration::ZERO,
@@ -199,8 +199,4 @@ fn namespace() -> Slug {
 
 fn slug(text: &str) -> Slug {
     Slug::parse(text).expect("a slug of our own")
-}
-
-fn is_success(status: RunStatus) -> bool {
-    status == RunStatus::Success
 }

@@ -22,6 +22,7 @@ mod output;
 
 use super::{Executor, Report, Reports, Start, What};
 use crate::clock::Clock;
+use crate::ended::Ended;
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 use create::{LABEL_ATTEMPT, LABEL_HOST};
 pub(crate) use create::{OUTPUTS, WORKSPACE};
@@ -32,14 +33,11 @@ use hostler_model::{AttemptId, Duration, Epoch, Exit, Slug};
 use hostler_store::LogKept;
 use life::Life;
 use orders::Order;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration as StdDuration;
 use tokio::sync::mpsc;
-
-/// How many ended attempts are remembered, so that a start that comes late a second time does not run them again.
-const ENDED_REMEMBERED: usize = 4_096;
 
 /// A sweep for which no engine answered is tried again after this.
 const SWEEP_AGAIN: StdDuration = StdDuration::from_secs(5);
@@ -117,7 +115,7 @@ struct State {
     live: HashMap<AttemptId, mpsc::UnboundedSender<Order>>,
     /// Their containers stay until `forget`.
     ended: HashSet<AttemptId>,
-    forgotten: VecDeque<AttemptId>,
+    forgotten: Ended,
     /// The rows call them active, and `adopt` has not come for them yet.
     awaited: HashSet<AttemptId>,
     is_sweeping: bool,
@@ -249,8 +247,8 @@ impl Shared {
         if state.live.contains_key(&id) {
             return Ok(None);
         }
-        if state.ended.contains(&id) || state.forgotten.contains(&id) {
-            return Err(Exit::Lost { reason: "it was started before and has ended".into() });
+        if state.ended.contains(&id) || state.forgotten.contains(id) {
+            return Err(Ended::exit());
         }
         let (sender, orders) = mpsc::unbounded_channel();
         state.live.insert(id, sender);
@@ -273,10 +271,7 @@ impl Shared {
     fn forget(&self, id: AttemptId) {
         let mut state = self.state();
         state.ended.remove(&id);
-        state.forgotten.push_back(id);
-        if state.forgotten.len() > ENDED_REMEMBERED {
-            state.forgotten.pop_front();
-        }
+        state.forgotten.insert(id);
     }
 
     /// Ended or not, and with the volumes that nobody named. One that is not there, or is being removed, is no trouble.

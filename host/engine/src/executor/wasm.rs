@@ -5,20 +5,18 @@
 
 use super::{Executor, Report, Reports, Start, Stream, What};
 use crate::clock::Clock;
+use crate::ended::Ended;
 use hostler_model::{AttemptId, Duration, Epoch, Exit};
 use hostler_plugin::command::{Output, Stream as GuestStream};
 use hostler_plugin::{CommandExit, CommandSpec, Commands, Preopen};
 use hostler_store::LogKept;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Output chunks on their way from the guest.
 const OUTPUTS_WAITING: usize = 16;
-
-/// As many as the warden remembers.
-const ENDED_REMEMBERED: usize = 4_096;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -32,25 +30,6 @@ struct State {
     epoch: Epoch,
     live: HashMap<AttemptId, CancellationToken>,
     ended: Ended,
-}
-
-/// The attempts that ended last, so that a start that comes late a second time does not run them again.
-#[derive(Default)]
-struct Ended {
-    known: HashSet<AttemptId>,
-    in_order: VecDeque<AttemptId>,
-}
-
-impl Ended {
-    fn insert(&mut self, id: AttemptId) {
-        self.known.insert(id);
-        self.in_order.push_back(id);
-        if self.in_order.len() > ENDED_REMEMBERED
-            && let Some(oldest) = self.in_order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-    }
 }
 
 impl WasmExecutor {
@@ -70,8 +49,8 @@ impl WasmExecutor {
         if id.epoch < state.epoch {
             return Err(refused("it was ordered by a host of an earlier epoch".into()));
         }
-        if state.ended.known.contains(&id) {
-            return Err(Exit::Lost { reason: "it was started before and has ended".into() });
+        if state.ended.contains(id) {
+            return Err(Ended::exit());
         }
         state.epoch = id.epoch;
         if state.live.contains_key(&id) {

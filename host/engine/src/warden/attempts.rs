@@ -10,11 +10,12 @@ use super::identity::Identity;
 use super::protocol::{Containment, Hello, Notice, StartOrder};
 use super::spawn::{self, NotSpawned, OutOfMemoryScore, ScriptFile};
 use super::tree::{Forest, Tree};
+use crate::ended::Ended;
 use hostler_model::{AttemptId, Epoch, Exit, Timestamp};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -27,9 +28,6 @@ const ENDING_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A process that hangs in the kernel cannot be killed; after this the exit is reported without it.
 const ENDING_MAX: Duration = Duration::from_secs(5);
-
-/// How many ended attempts are remembered, so that a start that comes late a second time does not run them again.
-const ENDED_REMEMBERED: usize = 4_096;
 
 #[derive(Debug)]
 pub(super) enum OpenError {
@@ -52,9 +50,7 @@ pub(super) struct Attempts {
     cage: Cage,
     current: HashMap<AttemptId, Attempt>,
     roots: HashMap<i32, AttemptId>,
-    /// The same, to look up and to forget the oldest.
-    ended: HashSet<AttemptId>,
-    ended_in_order: VecDeque<AttemptId>,
+    ended: Ended,
     /// Ended, and not yet forgotten by the host.
     over: HashMap<AttemptId, Over>,
     /// Every attempt of this epoch and later ones that was started was started here.
@@ -114,8 +110,7 @@ impl Attempts {
             cage,
             current: HashMap::new(),
             roots: HashMap::new(),
-            ended: HashSet::new(),
-            ended_in_order: VecDeque::new(),
+            ended: Ended::default(),
             over: HashMap::new(),
             since: if hello.replaces { Epoch(hello.epoch.0 + 1) } else { hello.epoch },
             orphans_ended: 0,
@@ -178,7 +173,7 @@ impl Attempts {
     }
 
     fn explain_absence(&self, id: AttemptId) -> Exit {
-        if id.epoch >= self.since && !self.ended.contains(&id) {
+        if id.epoch >= self.since && !self.ended.contains(id) {
             let reason = "the host ended before it was started".into();
             return Exit::NotStarted { reason, transient: true };
         }
@@ -198,9 +193,8 @@ impl Attempts {
         if self.current.contains_key(&id) {
             return None;
         }
-        if self.ended.contains(&id) {
-            let reason = "it was started before and has ended".into();
-            return Some(Notice::Exit { id, exit: Exit::Lost { reason } });
+        if self.ended.contains(id) {
+            return Some(Notice::Exit { id, exit: Ended::exit() });
         }
         match self.try_start(order, pipes) {
             Ok(at) => Some(Notice::Started { id, at }),
@@ -353,12 +347,6 @@ impl Attempts {
         }
         self.forest.clear(attempt.tree);
         self.ended.insert(id);
-        self.ended_in_order.push_back(id);
-        if self.ended_in_order.len() > ENDED_REMEMBERED
-            && let Some(oldest) = self.ended_in_order.pop_front()
-        {
-            self.ended.remove(&oldest);
-        }
         let State::Ending { exit, .. } = attempt.state else { return None };
         if let Some(held) = attempt.held {
             self.over.insert(id, Over { exit: exit.clone(), held });

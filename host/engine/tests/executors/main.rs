@@ -9,3 +9,6 @@ mod wasm;
 
 #[path = "../support/containers.rs"]
 mod containers;
+
+#[path = "../../../plugin/tests/support/built.rs"]
+mod built;

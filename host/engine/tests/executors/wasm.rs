@@ -1,35 +1,16 @@
 //! Guests held to what every executor must do, with a component that is built from source.
 
+use crate::built::components;
 use crate::conformance::{EPOCH, Samples, exercise_executor};
 use hostler_engine::Clock;
 use hostler_engine::executor::What;
 use hostler_engine::executor::wasm::WasmExecutor;
 use hostler_plugin::{Compiler, Runtime, RuntimeConfig};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-const TARGET: &str = "wasm32-wasip2";
-
-/// Built in the folder that the build script and the other tests use, so that nothing is compiled twice.
-fn component() -> PathBuf {
-    let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("components");
-    let status = Command::new(env!("CARGO"))
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
-        .args(["build", "--quiet", "--profile", "component", "--target", TARGET, "--package", "fixture-command"])
-        .arg("--target-dir")
-        .arg(&target_dir)
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("RUSTC_WORKSPACE_WRAPPER")
-        .status();
-    let is_built = status.is_ok_and(|status| status.success());
-    assert!(is_built, "the fixture does not build; if the target is missing: rustup target add {TARGET}");
-    target_dir.join(TARGET).join("component").join("command.wasm")
-}
+use std::path::Path;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guests_do_what_executors_do() {
-    let component = component();
+    let component = components().join("command.wasm");
     let guest = |args: &[&str]| What::Wasm {
         component: component.clone(),
         args: args.iter().map(ToString::to_string).collect(),

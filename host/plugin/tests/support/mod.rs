@@ -1,43 +1,21 @@
-//! Real components for the tests: built from source by cargo, which finds out by itself that nothing has changed.
+//! What the tests of this room stand on: real components, and a runtime for them.
 //!
 //! One mechanism for everybody: `cargo test` needs nothing but the target `wasm32-wasip2`.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+mod built;
+
+use built::components;
 use hostler_model::{Slug, SubscriptionId, Timestamp};
 use hostler_plugin::{
     Compiler, LimitSettings, LoadError, Plugin, PluginSource, Plugins, Runtime, RuntimeConfig, Subscription,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
 
-const TARGET: &str = "wasm32-wasip2";
 const MARKER: &[u8] = b"HOSTILE-DESCRIBE:";
 const MARKER_WORD_BYTES: usize = 16;
-
-/// The folder with `hostile.wasm` and `command.wasm`.
-fn components() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        // The same as the build script's and that of `cargo xtask plugins`.
-        let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("components");
-        let status = Command::new(env!("CARGO"))
-            .current_dir(root)
-            .args(["build", "--quiet", "--profile", "component", "--target", TARGET])
-            .args(["--package", "plugin-hostile", "--package", "fixture-command", "--target-dir"])
-            .arg(&target_dir)
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .env_remove("RUSTC_WORKSPACE_WRAPPER")
-            .status()
-            .expect("cargo starts");
-        assert!(status.success(), "the fixtures do not build; if the target is missing: rustup target add {TARGET}");
-        target_dir.join(TARGET).join("component")
-    })
-}
 
 pub(crate) fn hostile() -> PathBuf {
     components().join("hostile.wasm")

@@ -2,10 +2,10 @@
 //!
 //! Invariant: an answer is noted before the next request, so that nothing counts as acknowledged that was not.
 
-use super::{Long, is_success, namespace, pipelines, slug};
+use super::{Long, namespace, pipelines, slug};
 use crate::failure::Failure;
 use hostler_web::Client;
-use hostler_web::types::{Fire, LogQuery, LogStream, PageQuery, Run, RunQuery};
+use hostler_web::types::{Fire, LogQuery, LogStream, PageQuery, Run, RunQuery, RunStatus};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,7 +77,7 @@ impl Ledger {
             runs.iter().filter(|run| run.pipeline.as_str() == pipelines::SHORT && run.subscription.is_none()).collect();
         let there: BTreeSet<_> = by_request.iter().map(|run| run.id.as_str()).collect();
         let missing = self.runs.values().filter(|id| !there.contains(id.as_str())).count();
-        let good = by_request.iter().filter(|run| is_success(run.status)).count();
+        let good = by_request.iter().filter(|run| run.status == RunStatus::Success).count();
         // A request that was never answered may have made its run all the same, once.
         let extra = by_request.len() - (self.runs.len() - missing);
         let allowed = usize::from(self.open.is_some());
@@ -107,7 +107,7 @@ async fn long_run(client: &Client, long: &Long, runs: &[Run]) -> Result<Finding,
         what: "the long run",
         acknowledged: "1".into(),
         happened: format!("{word}; {how}"),
-        holds: status.is_some_and(is_success),
+        holds: status == Some(RunStatus::Success),
     })
 }
 
