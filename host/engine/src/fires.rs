@@ -82,6 +82,7 @@ pub(crate) fn as_plugin_sees(row: &SubscriptionRow, namespace: hostler_model::Sl
         pipeline: row.pipeline_id.clone(),
         created: row.created_at,
         params: serde_json::from_str(&row.params).unwrap_or_default(),
+        narrowing: Arc::default(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::run_facts::RunFacts;
 use hostler_model::params::Bound;
 use hostler_model::schedule::Arrival;
 use hostler_model::{Actor, CancelReason, Event, Pipeline, Run, RunId, RunKey, RunStatus, SubscriptionId, Timestamp};
-use hostler_plugin::trigger::Action;
+use hostler_plugin::Action;
 use hostler_plugin::{KvChanges, RunRequest, Woken};
 use hostler_store::{
     FireStatus, KvExpect, KvOwner, KvWrite, NamespaceId, NewRun, Origin, PipelineKey, Schedule, SubscriptionRow, Trust,

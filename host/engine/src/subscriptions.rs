@@ -11,6 +11,7 @@ use hostler_store::{
     NewSubscription, PipelineRow, Policy as PolicyRow, Schedule, SubscriptionRow, SubscriptionStatus, WriteTx,
 };
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Instants of one preview.
 const PREVIEW_MAX: u32 = 1_000;
@@ -60,6 +61,7 @@ impl Checked {
             pipeline: subscribe.pipeline.clone(),
             created,
             params: self.params.clone(),
+            narrowing: Arc::default(),
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct CallError {
     pub failure: Failure,
     /// The most linear memory the call held.
     pub memory_bytes_peak: u64,
+    /// What the host refused to the guest in this call, in sentences.
+    pub denials: Vec<String>,
     /// The end of what the guest wrote to stdout and stderr: a panic, a traceback.
     pub stderr: String,
 }
@@ -48,6 +50,14 @@ pub enum Failure {
     Table { limit: u64, asked: u64 },
     #[error("{what} has {size} bytes and may have {limit} (raise `limits.{setting}`)")]
     TooLarge { what: &'static str, size: u64, limit: u64, setting: &'static str },
+    /// Too many calls of the plugin wait already.
+    #[error("{waiting} calls of it wait already (raise `limits.queue_max`, or `limits.calls_max`)")]
+    Busy { waiting: u32 },
+    /// The host does not call it until an operator says so.
+    #[error("it is quarantined: {0} (`hostler plugin enable` lets it work again)")]
+    Quarantined(String),
+    #[error("it is no {0}")]
+    NoRole(Role),
     /// The guest broke the contract.
     #[error("wrong answer: {0}")]
     WrongAnswer(String),
@@ -62,7 +72,8 @@ impl CallError {
             Failure::Invalid(_) => Kind::Invalid,
             Failure::Denied(_) => Kind::Denied,
             Failure::TooLarge { .. } => Kind::TooLarge,
-            Failure::Temporary { .. } => Kind::Unavailable,
+            Failure::Temporary { .. } | Failure::Busy { .. } | Failure::Quarantined(_) => Kind::Unavailable,
+            Failure::NoRole(_) => Kind::Invalid,
             Failure::Failed(_)
             | Failure::Other { .. }
             | Failure::Trap(_)
@@ -76,6 +87,35 @@ impl CallError {
 
     /// Whether the same call may work later without anybody changing something.
     pub fn is_temporary(&self) -> bool {
-        matches!(self.failure, Failure::Temporary { .. } | Failure::Timeout { .. } | Failure::Host(_))
+        matches!(
+            self.failure,
+            Failure::Temporary { .. }
+                | Failure::Timeout { .. }
+                | Failure::Busy { .. }
+                | Failure::Quarantined(_)
+                | Failure::Host(_)
+        )
+    }
+
+    /// Whether the plugin broke, rather than answered that something does not work.
+    pub fn is_fault(&self) -> bool {
+        match self.failure {
+            Failure::Trap(_)
+            | Failure::Timeout { .. }
+            | Failure::Memory { .. }
+            | Failure::Table { .. }
+            | Failure::WrongAnswer(_) => true,
+            // Of what is too large only what the guest made is its fault.
+            Failure::TooLarge { setting, .. } => setting == "output_bytes_max",
+            Failure::Invalid(_)
+            | Failure::Denied(_)
+            | Failure::Temporary { .. }
+            | Failure::Failed(_)
+            | Failure::Other { .. }
+            | Failure::Busy { .. }
+            | Failure::Quarantined(_)
+            | Failure::NoRole(_)
+            | Failure::Host(_) => false,
+        }
     }
 }

@@ -51,9 +51,17 @@ pub(crate) fn read_component(path: &Path, limit: u64) -> Result<Vec<u8>, Compile
     if bytes.len() as u64 > limit {
         return Err(CompileError::TooLarge { path: path.into(), bytes: length.max(limit + 1), limit });
     }
-    match foreign(&bytes) {
+    check_component(&bytes, path, limit).map(|()| bytes)
+}
+
+/// What can be known of bytes without looking into them.
+pub(crate) fn check_component(bytes: &[u8], path: &Path, limit: u64) -> Result<(), CompileError> {
+    if bytes.len() as u64 > limit {
+        return Err(CompileError::TooLarge { path: path.into(), bytes: bytes.len() as u64, limit });
+    }
+    match foreign(bytes) {
         Some(found) => Err(CompileError::NotAComponent { path: path.into(), found }),
-        None => Ok(bytes),
+        None => Ok(()),
     }
 }
 

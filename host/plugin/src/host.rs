@@ -3,13 +3,20 @@
 //! Invariant: a call's state is made for it and dropped after it. Must not know: roles.
 
 mod config;
+mod files;
+mod http;
 mod kv;
 mod log;
+mod secrets;
 
+pub use files::{FileRefusal, Files};
+pub(crate) use http::HttpBudget;
 pub(crate) use kv::{Cache, Memory};
 pub(crate) use log::LogBudget;
 
 use crate::limiter::Limiter;
+use crate::reach::Reach;
+use bytes::Bytes;
 use std::sync::Arc;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
@@ -22,6 +29,13 @@ pub(crate) struct Guest {
     pub(crate) settings: Arc<str>,
     pub(crate) log: LogBudget,
     pub(crate) memory: Memory,
+    pub(crate) reach: Reach,
+    pub(crate) http: HttpBudget,
+    pub(crate) files: Option<Files>,
+    /// Of the request that the call is about, where it is about one.
+    pub(crate) body: Option<Bytes>,
+    /// What was refused to it, in sentences.
+    pub(crate) denials: Vec<String>,
 }
 
 impl WasiView for Guest {

@@ -2,20 +2,25 @@
 //!
 //! Order: wait for a turn; make the store; instantiate and call under the deadline, on the call threads; drop the
 //! store. A guest that spins gives way each epoch, so the deadline's timer runs; when it strikes, the call's future is
-//! dropped and the guest with it. Invariant: whatever happens, the store is gone when this returns. Must not know:
-//! roles' types.
+//! dropped and the guest with it. Invariant: whatever happens, the store is gone when this returns, and the call is in
+//! the plugin's records. Must not know: roles' types.
 
-use crate::bindings::TriggerPlugin;
-use crate::host::{Guest, LogBudget, Memory};
+use crate::exports::Exports;
+use crate::health::CallRecord;
+use crate::host::{Files, Guest, HttpBudget, LogBudget, Memory};
 use crate::limiter::{Limiter, Refused};
 use crate::plugins::Plugin;
 use crate::surroundings::{Tail, context};
-use crate::{CallError, Failure, KvChanges, Role, trap};
-use hostler_model::{SubscriptionId, Timestamp};
+use crate::{CallError, Failure, KvChanges, Limits, Narrowing, Role, Subscription, trap};
+use bytes::Bytes;
+use hostler_model::{Slug, SubscriptionId, Timestamp};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
 use tokio::task::JoinHandle;
 use wasmtime::Store;
+use wasmtime::component::Instance;
 
 /// Handles that one guest may hold, of all kinds together.
 const HANDLES_MAX: usize = 1_000;
@@ -27,90 +32,217 @@ pub(crate) struct Call {
     /// What the guest's clocks show at its beginning.
     pub(crate) now: Timestamp,
     pub(crate) subscription: Option<SubscriptionId>,
+    /// None: the call has no rights.
+    pub(crate) namespace: Option<Slug>,
+    pub(crate) narrowing: Arc<Narrowing>,
     pub(crate) memory: Memory,
+    pub(crate) files: Option<Files>,
+    pub(crate) body: Option<Bytes>,
 }
 
-type Answer<'a, T> = Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>>;
+impl Call {
+    /// A call without subscription, rights, memory and files.
+    pub(crate) fn bare(role: Option<Role>, function: &'static str, now: Timestamp) -> Self {
+        Self {
+            role,
+            function,
+            now,
+            subscription: None,
+            namespace: None,
+            narrowing: Arc::default(),
+            memory: Memory::none(),
+            files: None,
+            body: None,
+        }
+    }
+
+    pub(crate) fn subscribed(role: Role, function: &'static str, now: Timestamp, subscription: &Subscription) -> Self {
+        Self {
+            subscription: Some(subscription.id),
+            namespace: Some(subscription.namespace.clone()),
+            narrowing: subscription.narrowing.clone(),
+            ..Self::bare(Some(role), function, now)
+        }
+    }
+
+    fn about(&self) -> About {
+        let subscription = self.subscription.map(|id| id.0.to_string());
+        About { role: self.role, function: self.function, now: self.now, subscription }
+    }
+}
+
+/// What remains of a call for its record.
+#[derive(Clone)]
+struct About {
+    role: Option<Role>,
+    function: &'static str,
+    now: Timestamp,
+    subscription: Option<String>,
+}
+
+/// A text that goes into a call, and what it is.
+pub(crate) struct Input {
+    pub(crate) what: &'static str,
+    pub(crate) text: String,
+}
+
+/// A guest that is there to be called.
+pub(crate) struct Called<'a> {
+    pub(crate) exports: &'a Exports,
+    pub(crate) instance: &'a Instance,
+    pub(crate) store: &'a mut Store<Guest>,
+}
+
+/// Outside: the call broke. Inside: the guest answered, and said or showed that it does not work.
+type Answer<'a, T> = Pin<Box<dyn Future<Output = wasmtime::Result<Result<T, Failure>>> + Send + 'a>>;
+
+impl Plugin {
+    /// The text, if the plugin may be given that much.
+    #[expect(clippy::result_large_err, reason = "made once for a call that failed; a box would not pay")]
+    pub(crate) fn input(&self, call: &Call, input: Input) -> Result<String, CallError> {
+        self.check_size(call, input.what, input.text.len()).map(|()| input.text)
+    }
+
+    #[expect(clippy::result_large_err, reason = "made once for a call that failed; a box would not pay")]
+    pub(crate) fn check_size(&self, call: &Call, what: &'static str, size: usize) -> Result<(), CallError> {
+        let (size, limit) = (size as u64, self.limits().input_bytes_max);
+        if size <= limit {
+            return Ok(());
+        }
+        let failure = Failure::TooLarge { what, size, limit, setting: "input_bytes_max" };
+        Err(describe(self, call.role, call.function, failure))
+    }
+}
 
 /// What the guest answered, with what it wants remembered, or how the call failed.
 pub(crate) async fn invoke<T: Send + 'static>(
     plugin: &Plugin,
     call: Call,
-    act: impl for<'a> FnOnce(&'a TriggerPlugin, &'a mut Store<Guest>) -> Answer<'a, T> + Send + 'static,
+    act: impl for<'a> FnOnce(Called<'a>) -> Answer<'a, T> + Send + 'static,
 ) -> Result<(T, KvChanges), CallError> {
+    let (role, function, about) = (call.role, call.function, call.about());
+    if let Some(failure) = plugin.refuses(role) {
+        return Err(describe(plugin, role, function, failure));
+    }
+    // Before it has been described it has no limits of its own, and one caller.
+    let _turn = match plugin.gate() {
+        Some(gate) => Some(gate.enter().await.map_err(|failure| describe(plugin, role, function, failure))?),
+        None => None,
+    };
     let runtime = plugin.runtime().clone();
     let on_call_threads = runtime.call_threads().clone();
-    let plugin = plugin.clone();
-    let (role, function, named) = (call.role, call.function, plugin.clone());
+    let (owned, begun) = (plugin.clone(), Instant::now());
     let task = on_call_threads.spawn(async move {
-        let Some(_turn) = runtime.turn().await else { return Err(error(&plugin, &call, stopped())) };
+        let Some(_turn) = runtime.turn().await else {
+            let stopping = Failure::Host("the host is stopping".into());
+            return Done { answer: Err(describe(&owned, role, function, stopping)), peak: 0, denials: Vec::new() };
+        };
         let _running = runtime.running();
-        run(&plugin, call, act).await
+        run(&owned, call, act).await
     });
     // Dropping this future must end the guest as well.
-    match AbortOnDrop(task).await {
-        Ok(result) => result,
-        Err(broken) => {
-            let failure = Failure::Host(format!("the call broke on the host's side: {broken}"));
-            Err(describe(&named, role, function, failure))
-        }
-    }
+    let done = AbortOnDrop(task).await.unwrap_or_else(|broken| {
+        let failure = Failure::Host(format!("the call broke on the host's side: {broken}"));
+        Done { answer: Err(describe(plugin, role, function, failure)), peak: 0, denials: Vec::new() }
+    });
+    note(plugin, about, begun, &done);
+    done.answer
 }
 
-fn stopped() -> Failure {
-    Failure::Host("the host is stopping".into())
+fn note<T>(plugin: &Plugin, about: About, begun: Instant, done: &Done<T>) {
+    let error = done.answer.as_ref().err();
+    let duration = begun.elapsed();
+    let record = CallRecord {
+        at: Timestamp(about.now.0),
+        role: about.role,
+        function: about.function,
+        subscription: about.subscription,
+        duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+        memory_bytes_peak: done.peak,
+        error: error.map(|error| error.failure.to_string()),
+        fault: error.is_some_and(CallError::is_fault),
+        denials: done.denials.clone(),
+    };
+    plugin.ended(record, error);
 }
 
-async fn run<T>(
-    plugin: &Plugin,
-    call: Call,
-    act: impl for<'a> FnOnce(&'a TriggerPlugin, &'a mut Store<Guest>) -> Answer<'a, T> + Send,
-) -> Result<(T, KvChanges), CallError> {
+/// A call that is over.
+struct Done<T> {
+    answer: Result<(T, KvChanges), CallError>,
+    peak: u64,
+    denials: Vec<String>,
+}
+
+async fn run<T>(plugin: &Plugin, call: Call, act: impl for<'a> FnOnce(Called<'a>) -> Answer<'a, T> + Send) -> Done<T> {
     let limits = plugin.limits();
+    let (role, function) = (call.role, call.function);
+    let failed =
+        |failure| Done { answer: Err(describe(plugin, role, function, failure)), peak: 0, denials: Vec::new() };
     let mut seed = [0; 32];
-    if let Err(failed) = getrandom::fill(&mut seed) {
-        return Err(error(plugin, &call, Failure::Host(format!("no random numbers: {failed}"))));
+    if let Err(error) = getrandom::fill(&mut seed) {
+        return failed(Failure::Host(format!("no random numbers: {error}")));
     }
     let tail = Tail::default();
-    let Call { role, function, now, subscription, memory } = call;
-    let mut table = wasmtime_wasi::ResourceTable::new();
-    table.set_max_capacity(HANDLES_MAX);
-    let guest = Guest {
-        wasi: context(now, seed, &tail),
-        table,
-        limiter: Limiter::new(limits.memory_bytes_max, limits.table_elements_max),
-        settings: if role.is_none() { "{}".into() } else { plugin.settings_text() },
-        log: LogBudget {
-            ring: plugin.ring(),
-            plugin: plugin.name().to_string(),
-            subscription: subscription.map(|id| id.0.to_string()),
-            at: now,
-            lines_left: limits.log_lines_max,
-            dropped: 0,
-        },
-        memory,
-    };
-    let mut store = Store::new(plugin.runtime().engine(), guest);
+    let mut store = Store::new(plugin.runtime().engine(), guest(plugin, call, &limits, seed, &tail));
     store.limiter(|guest| &mut guest.limiter);
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
     store.set_hostcall_fuel(usize::try_from(limits.output_bytes_max).unwrap_or(usize::MAX));
     let answer = tokio::time::timeout(limits.time_max.to_std(), async {
         let instance = plugin.pre().instantiate_async(&mut store).await?;
-        act(&instance, &mut store).await
+        act(Called { exports: plugin.exports(), instance: &instance, store: &mut store }).await
     })
     .await;
     let guest = store.data_mut();
     guest.log.finish();
+    let (peak, denials) = (guest.limiter.peak(), std::mem::take(&mut guest.denials));
     let failure = match answer {
-        Ok(Ok(value)) => return Ok((value, guest.memory.take_changes())),
+        Ok(Ok(Ok(value))) => {
+            return Done { answer: Ok((value, guest.memory.take_changes())), peak, denials };
+        }
+        Ok(Ok(Err(said))) => said,
         Ok(Err(error)) => failure(&error, guest.limiter.refused(), plugin),
         Err(_) => Failure::Timeout { limit: limits.time_max },
     };
     let mut told = describe(plugin, role, function, failure);
-    told.memory_bytes_peak = guest.limiter.peak();
+    told.memory_bytes_peak = peak;
     told.stderr = tail.text();
-    Err(told)
+    told.denials.clone_from(&denials);
+    Done { answer: Err(told), peak, denials }
+}
+
+fn guest(plugin: &Plugin, call: Call, limits: &Limits, seed: [u8; 32], tail: &Tail) -> Guest {
+    let mut table = wasmtime_wasi::ResourceTable::new();
+    table.set_max_capacity(HANDLES_MAX);
+    Guest {
+        wasi: context(call.now, seed, tail),
+        table,
+        limiter: Limiter::new(limits.memory_bytes_max, limits.table_elements_max),
+        settings: if call.role.is_none() { "{}".into() } else { plugin.settings_text() },
+        log: LogBudget {
+            ring: plugin.ring(),
+            plugin: plugin.name().to_string(),
+            subscription: call.subscription.map(|id| id.0.to_string()),
+            at: call.now,
+            lines_left: limits.log_lines_max,
+            rate: plugin.rates().log.clone(),
+            per_minute_max: limits.log_lines_per_minute_max,
+            dropped: 0,
+        },
+        memory: call.memory,
+        reach: plugin.reach(call.namespace, call.narrowing),
+        http: HttpBudget {
+            requests_left: limits.http_requests_max,
+            requests_max: limits.http_requests_max,
+            bytes_max: limits.http_bytes_max,
+            deadline: Instant::now() + limits.time_max.to_std(),
+            rate: plugin.rates().http.clone(),
+            per_minute_max: limits.http_per_minute_max,
+        },
+        files: call.files,
+        body: call.body,
+        denials: Vec::new(),
+    }
 }
 
 fn failure(error: &wasmtime::Error, refused: Option<Refused>, plugin: &Plugin) -> Failure {
@@ -136,10 +268,6 @@ fn failure(error: &wasmtime::Error, refused: Option<Refused>, plugin: &Plugin) -
     trap::told(error).map_or(Failure::WrongAnswer(message), Failure::Trap)
 }
 
-pub(crate) fn error(plugin: &Plugin, call: &Call, failure: Failure) -> CallError {
-    describe(plugin, call.role, call.function, failure)
-}
-
 pub(crate) fn describe(plugin: &Plugin, role: Option<Role>, function: &'static str, failure: Failure) -> CallError {
     CallError {
         plugin: plugin.name().clone(),
@@ -149,6 +277,7 @@ pub(crate) fn describe(plugin: &Plugin, role: Option<Role>, function: &'static s
         function,
         failure,
         memory_bytes_peak: 0,
+        denials: Vec::new(),
         stderr: String::new(),
     }
 }

@@ -1,4 +1,4 @@
-//! What one call may use. A plugin's manifest may ask for other figures than ours, and the operator's config decides.
+//! What one call may use, and all calls of a plugin together. A plugin's manifest may ask for other figures than ours, and the operator's config decides.
 //!
 //! Each limit has one name here, in the config and in the error that says it was reached.
 
@@ -20,6 +20,20 @@ pub struct Limits {
     pub output_bytes_max: u64,
     /// Lines that one call may write to the plugin's log; more are counted and dropped.
     pub log_lines_max: u32,
+    /// Lines that all calls together may write in a minute; more are counted and dropped.
+    pub log_lines_per_minute_max: u32,
+    /// Calls of the plugin under way at one time; more wait.
+    pub calls_max: u32,
+    /// Calls that may wait; more are refused at once.
+    pub queue_max: u32,
+    /// HTTP requests of one call.
+    pub http_requests_max: u32,
+    /// HTTP requests of all calls together in a minute.
+    pub http_per_minute_max: u32,
+    /// Bytes of the body of one HTTP request, and of one answer.
+    pub http_bytes_max: u64,
+    /// Bytes of keys and values that the plugin may keep in one namespace.
+    pub kv_bytes_max: u64,
 }
 
 impl Default for Limits {
@@ -31,6 +45,13 @@ impl Default for Limits {
             input_bytes_max: 1 << 20,
             output_bytes_max: 1 << 20,
             log_lines_max: 200,
+            log_lines_per_minute_max: 600,
+            calls_max: 8,
+            queue_max: 1_000,
+            http_requests_max: 20,
+            http_per_minute_max: 300,
+            http_bytes_max: 8 << 20,
+            kv_bytes_max: 4 << 20,
         }
     }
 }
@@ -51,6 +72,20 @@ pub struct LimitSettings {
     pub output_bytes_max: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_lines_max: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_lines_per_minute_max: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls_max: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_max: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_requests_max: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_per_minute_max: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_bytes_max: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_bytes_max: Option<u64>,
 }
 
 impl Limits {
@@ -63,6 +98,13 @@ impl Limits {
             input_bytes_max: set.input_bytes_max.unwrap_or(self.input_bytes_max),
             output_bytes_max: set.output_bytes_max.unwrap_or(self.output_bytes_max),
             log_lines_max: set.log_lines_max.unwrap_or(self.log_lines_max),
+            log_lines_per_minute_max: set.log_lines_per_minute_max.unwrap_or(self.log_lines_per_minute_max),
+            calls_max: set.calls_max.unwrap_or(self.calls_max),
+            queue_max: set.queue_max.unwrap_or(self.queue_max),
+            http_requests_max: set.http_requests_max.unwrap_or(self.http_requests_max),
+            http_per_minute_max: set.http_per_minute_max.unwrap_or(self.http_per_minute_max),
+            http_bytes_max: set.http_bytes_max.unwrap_or(self.http_bytes_max),
+            kv_bytes_max: set.kv_bytes_max.unwrap_or(self.kv_bytes_max),
         }
     }
 
@@ -78,6 +120,13 @@ impl Limits {
             input_bytes_max: wished.input_bytes_max.min(self.input_bytes_max),
             output_bytes_max: wished.output_bytes_max.min(self.output_bytes_max),
             log_lines_max: wished.log_lines_max.min(self.log_lines_max),
+            log_lines_per_minute_max: wished.log_lines_per_minute_max.min(self.log_lines_per_minute_max),
+            calls_max: wished.calls_max.min(self.calls_max),
+            queue_max: wished.queue_max.min(self.queue_max),
+            http_requests_max: wished.http_requests_max.min(self.http_requests_max),
+            http_per_minute_max: wished.http_per_minute_max.min(self.http_per_minute_max),
+            http_bytes_max: wished.http_bytes_max.min(self.http_bytes_max),
+            kv_bytes_max: wished.kv_bytes_max.min(self.kv_bytes_max),
         }
     }
 }

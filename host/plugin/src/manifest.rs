@@ -3,8 +3,8 @@
 //! Invariant: a `Manifest` is only obtainable by `Manifest::parse`; the schemas in it compile.
 //! Must not know: components, calls.
 
-use crate::LimitSettings;
 use crate::schema::{Schema, object_or_empty};
+use crate::{Capability, LimitSettings};
 use hostler_model::{Problem, Problems, Slug};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,12 +16,25 @@ use std::fmt;
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     Trigger,
+    Inbound,
+    Outbound,
+    Builder,
+    Renderer,
+    Relay,
 }
 
 impl Role {
+    pub const ALL: [Self; 6] =
+        [Self::Trigger, Self::Inbound, Self::Outbound, Self::Builder, Self::Renderer, Self::Relay];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Trigger => "trigger",
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+            Self::Builder => "builder",
+            Self::Renderer => "renderer",
+            Self::Relay => "relay",
         }
     }
 }
@@ -35,16 +48,21 @@ impl fmt::Display for Role {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoleManifest {
-    /// JSON Schema of a subscription's params.
-    pub params: Value,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CapabilityManifest {
-    pub name: String,
-    /// Why the plugin needs it, for the operator who is asked.
-    pub reason: String,
+    /// JSON Schema of what a subscription, a build or a relay gives it; absent: it takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<Value>,
+    /// Inbound: JSON Schema of an endpoint's settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Value>,
+    /// Outbound: the kinds of events that it is for, each a kind or a beginning of kinds that ends in `.*`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
+    /// Builder: names of the files for which it is picked, such as `*.yaml`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<String>,
+    /// Builder: the files that it may read, such as `**/*.yaml`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -58,7 +76,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub capabilities: Vec<CapabilityManifest>,
+    pub capabilities: Vec<Capability>,
     #[serde(default)]
     pub limits: LimitSettings,
 }
@@ -69,6 +87,7 @@ const SCHEMA: &str = include_str!("../../../docs/reference/plugin-manifest.schem
 /// The schemas of a manifest, ready to check values with.
 pub(crate) struct Checks {
     params: BTreeMap<Role, Schema>,
+    endpoint: Option<Schema>,
     settings: Option<Schema>,
 }
 
@@ -98,28 +117,39 @@ impl Manifest {
                 None
             }
         };
-        let roles = self.roles.iter();
-        let params =
-            roles.filter_map(|(role, said)| Some((*role, compile(format!("/roles/{role}/params"), &said.params)?)));
-        let params = params.collect();
+        let mut params = BTreeMap::new();
+        for (role, said) in &self.roles {
+            let schema = said.params.as_ref().and_then(|text| compile(format!("/roles/{role}/params"), text));
+            params.extend(schema.map(|schema| (*role, schema)));
+        }
+        let inbound = self.roles.get(&Role::Inbound).and_then(|said| said.endpoint.as_ref());
+        let endpoint = inbound.and_then(|text| compile("/roles/inbound/endpoint".into(), text));
         let settings = self.settings.as_ref().and_then(|said| compile("/settings".into(), said));
-        if problems.is_empty() { Ok(Checks { params, settings }) } else { Err(Problems(problems)) }
+        if problems.is_empty() { Ok(Checks { params, endpoint, settings }) } else { Err(Problems(problems)) }
     }
 }
 
 impl Checks {
-    /// `None`: the manifest has no such role.
-    pub(crate) fn params(&self, role: Role, params: &Value) -> Option<Result<Value, Problems>> {
-        Some(self.params.get(&role)?.check(&object_or_empty(params)))
+    pub(crate) fn params(&self, role: Role, params: &Value) -> Result<Value, Problems> {
+        fits(self.params.get(&role), params, "takes no params")
+    }
+
+    pub(crate) fn endpoint(&self, settings: &Value) -> Result<Value, Problems> {
+        fits(self.endpoint.as_ref(), settings, "has no settings for an endpoint")
     }
 
     pub(crate) fn settings(&self, settings: &Value) -> Result<Value, Problems> {
-        let settings = object_or_empty(settings);
-        match &self.settings {
-            Some(schema) => schema.check(&settings),
-            None if settings.as_object().is_some_and(serde_json::Map::is_empty) => Ok(settings),
-            None => Err(Problem::new("", "the plugin has no settings").into()),
-        }
+        fits(self.settings.as_ref(), settings, "has no settings")
+    }
+}
+
+/// Without a schema only nothing fits.
+fn fits(schema: Option<&Schema>, value: &Value, none: &str) -> Result<Value, Problems> {
+    let value = object_or_empty(value);
+    match schema {
+        Some(schema) => schema.check(&value),
+        None if value.as_object().is_some_and(serde_json::Map::is_empty) => Ok(value),
+        None => Err(Problem::new("", format!("the plugin {none}")).into()),
     }
 }
 

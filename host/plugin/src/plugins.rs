@@ -1,21 +1,32 @@
-//! The plugins of this host: those embedded in the binary and those that the config names.
+//! The plugins of this host: those embedded in the binary, those that the config names, those that were installed.
 //!
-//! Loading goes: read, check against the world, compile, link, describe in a throw-away instance, check manifest and
-//! settings. Invariant: a plugin in the list has passed every one of these and can be called.
+//! Loading goes: read, check against the world, compile, link, describe in a throw-away instance, check manifest,
+//! settings and grants. Invariant: a plugin in the list has passed every one of these and can be called; a call that is
+//! under way keeps the plugin that it began with, whatever is put in its place.
 
-use crate::bindings::TriggerPluginPre;
+use crate::exports::Exports;
+use crate::gate::Gate;
+use crate::health::{CallCounts, CallRecord, Health};
 use crate::host::{Cache, Guest, Memory};
-use crate::invoke::{Call, invoke};
+use crate::invoke::{Call, Called, invoke};
 use crate::log::{LogLine, LogRing};
 use crate::manifest::Checks;
+use crate::rate::Rate;
+use crate::reach::Reach;
 use crate::runtime::Loaded;
-use crate::{CallError, CompileError, LimitSettings, Limits, Manifest, Role, Runtime, world};
-use hostler_model::{Problem, Problems, Slug, Timestamp};
+use crate::world::Face;
+use crate::{
+    CallError, Capability, CompileError, Failure, Grants, KvReader, LimitSettings, Limits, Manifest, Narrowing, Role,
+    Runtime, world,
+};
+use hostler_model::{Problem, Problems, Slug, SubscriptionId, Timestamp};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use thiserror::Error;
+use tokio::sync::mpsc;
+use wasmtime::component::InstancePre;
 
 /// The plugins in the binary: what subscriptions call them, and the component.
 const BUILTINS: [(&str, &[u8]); 2] = [
@@ -29,6 +40,8 @@ pub enum Origin {
     /// Embedded in the binary, shown as `builtin:NAME`.
     Builtin(&'static str),
     File(PathBuf),
+    /// Kept by the host; the text says where it came from.
+    Kept(String),
 }
 
 impl std::fmt::Display for Origin {
@@ -36,20 +49,34 @@ impl std::fmt::Display for Origin {
         match self {
             Self::Builtin(name) => write!(f, "builtin:{name}"),
             Self::File(path) => path.display().fmt(f),
+            Self::Kept(from) => f.write_str(from),
         }
     }
 }
 
-/// What the config says about one plugin.
+/// Which component.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Component {
+    /// One of the binary's own, by its name there.
+    Builtin(String),
+    File(PathBuf),
+    /// These bytes; the text says for people where they came from.
+    Bytes {
+        bytes: Arc<[u8]>,
+        from: String,
+    },
+}
+
+/// What is to be loaded, under which name and with what.
 #[derive(Clone, PartialEq, Debug)]
 pub struct PluginSource {
     /// What subscriptions call it.
     pub name: Slug,
-    /// `None` where the config only sets settings or limits of a built-in of that name.
-    pub path: Option<PathBuf>,
+    pub component: Component,
     /// An object, or null for none.
     pub settings: Value,
     pub limits: LimitSettings,
+    pub grants: Grants,
 }
 
 #[derive(Debug, Error)]
@@ -70,13 +97,25 @@ pub enum LoadError {
     Manifest { plugin: Slug, problems: Problems },
     #[error("the settings of plugin `{plugin}` are wrong: {problems}")]
     Settings { plugin: Slug, problems: Problems },
+    #[error("the grants of plugin `{plugin}` are wrong: {problems}")]
+    Grants { plugin: Slug, problems: Problems },
+}
+
+/// A plugin that broke so often that it is not called any more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Quarantine {
+    pub plugin: Slug,
+    pub digest: String,
+    pub reason: String,
 }
 
 /// All plugins that can be called. Cheap to clone.
 #[derive(Clone)]
 pub struct Plugins {
-    by_name: Arc<BTreeMap<Slug, Plugin>>,
-    threads: tokio::runtime::Handle,
+    by_name: Arc<RwLock<BTreeMap<Slug, Plugin>>>,
+    runtime: Runtime,
+    quarantines: mpsc::UnboundedSender<Quarantine>,
+    told: Arc<std::sync::Mutex<Option<mpsc::UnboundedReceiver<Quarantine>>>>,
 }
 
 impl Plugins {
@@ -91,28 +130,59 @@ impl Plugins {
             }
         }
         for name in BUILTINS.iter().filter_map(|(name, _)| Slug::parse(name).ok()) {
-            let bare = PluginSource {
-                name: name.clone(),
-                path: None,
-                settings: Value::Null,
-                limits: LimitSettings::default(),
-            };
-            wanted.entry(name).or_insert(bare);
+            wanted.entry(name.clone()).or_insert_with(|| PluginSource::builtin(name));
         }
-        let mut by_name = BTreeMap::new();
-        for (name, source) in wanted {
-            match Plugin::load(runtime, source).await {
-                Ok(plugin) => drop(by_name.insert(name, plugin)),
-                Err(error) => errors.push(error),
+        let (quarantines, told) = mpsc::unbounded_channel();
+        let told = Arc::new(std::sync::Mutex::new(Some(told)));
+        let this = Self { by_name: Arc::default(), runtime: runtime.clone(), quarantines, told };
+        for (_, source) in wanted {
+            if let Err(error) = this.add(source).await {
+                errors.push(error);
             }
         }
-        (Self { by_name: Arc::new(by_name), threads: runtime.call_threads().clone() }, errors)
+        (this, errors)
+    }
+
+    /// Loads a plugin and puts it in the place of the one of that name.
+    pub async fn add(&self, source: PluginSource) -> Result<Plugin, LoadError> {
+        let plugin = self.prepare(source).await?;
+        self.put(plugin.clone());
+        Ok(plugin)
+    }
+
+    /// Loads a plugin and shows it to nobody.
+    pub async fn prepare(&self, source: PluginSource) -> Result<Plugin, LoadError> {
+        Plugin::load(&self.runtime, source, Some(self.quarantines.clone())).await
+    }
+
+    /// From now on a call finds this one under its name.
+    pub fn put(&self, plugin: Plugin) {
+        self.by_name.write().unwrap_or_else(PoisonError::into_inner).insert(plugin.name().clone(), plugin);
+    }
+
+    /// From now on a call finds none of that name.
+    pub fn remove(&self, name: &Slug) {
+        self.by_name.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// What is quarantined from now on, for the one who asks first.
+    pub fn quarantines(&self) -> Option<mpsc::UnboundedReceiver<Quarantine>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Where guests run. Whoever calls plugins all the time does it from there: a call from another thread wakes two,
     /// and that takes longer than the guest does.
     pub fn call_threads(&self) -> &tokio::runtime::Handle {
-        &self.threads
+        self.runtime.call_threads()
+    }
+
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Whether the binary has a plugin of its own of that name.
+    pub fn is_builtin(name: &str) -> bool {
+        Self::builtin_component(name).is_some()
     }
 
     /// The component of a built-in, as it lies in the binary.
@@ -122,11 +192,26 @@ impl Plugins {
 
     /// In order of name.
     pub fn list(&self) -> Vec<Plugin> {
-        self.by_name.values().cloned().collect()
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     pub fn get(&self, name: &str) -> Option<Plugin> {
-        self.by_name.iter().find(|(known, _)| known.as_str() == name).map(|(_, plugin)| plugin.clone())
+        let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        by_name.iter().find(|(known, _)| known.as_str() == name).map(|(_, plugin)| plugin.clone())
+    }
+}
+
+impl PluginSource {
+    /// One of the binary's own under its own name.
+    pub fn builtin(name: Slug) -> Self {
+        let component = Component::Builtin(name.to_string());
+        Self::new(name, component)
+    }
+
+    /// Without settings and grants, with the host's limits.
+    pub fn new(name: Slug, component: Component) -> Self {
+        let (settings, limits, grants) = (Value::Null, LimitSettings::default(), Grants::default());
+        Self { name, component, settings, limits, grants }
     }
 }
 
@@ -142,34 +227,53 @@ struct Inner {
     name: Slug,
     origin: Origin,
     digest: String,
+    size: u64,
     /// What the component exports; the manifest must name all of it.
-    roles: Vec<Role>,
+    face: Face,
     runtime: Runtime,
-    pre: TriggerPluginPre<Guest>,
+    pre: InstancePre<Guest>,
+    exports: Exports,
     ring: Arc<LogRing>,
     cache: Arc<Cache>,
+    health: Health,
+    rates: Rates,
+    quarantines: Option<mpsc::UnboundedSender<Quarantine>>,
+}
+
+/// What all calls of a plugin share.
+#[derive(Default)]
+pub(crate) struct Rates {
+    pub(crate) log: Arc<Rate>,
+    pub(crate) http: Arc<Rate>,
 }
 
 struct Described {
     manifest: Manifest,
+    manifest_text: String,
+    wants: Arc<[Capability]>,
     checks: Checks,
     settings: Value,
     settings_text: Arc<str>,
     limits: Limits,
+    grants: Arc<Grants>,
+    gate: Gate,
 }
 
 impl Plugin {
-    async fn load(runtime: &Runtime, source: PluginSource) -> Result<Self, LoadError> {
+    /// Loads one plugin that belongs to no list: to look at it, or to test it.
+    pub async fn alone(runtime: &Runtime, source: PluginSource) -> Result<Self, LoadError> {
+        Self::load(runtime, source, None).await
+    }
+
+    async fn load(
+        runtime: &Runtime,
+        source: PluginSource,
+        quarantines: Option<mpsc::UnboundedSender<Quarantine>>,
+    ) -> Result<Self, LoadError> {
         let plugin = source.name.clone();
-        let builtin = BUILTINS.iter().find(|(name, _)| *name == plugin.as_str());
-        let origin = match (source.path.clone(), builtin) {
-            (Some(path), _) => Origin::File(path),
-            (None, Some((name, _))) => Origin::Builtin(name),
-            (None, None) => return Err(LoadError::Unknown { plugin }),
-        };
-        let bytes = builtin.map_or(&[][..], |(_, bytes)| bytes);
-        let (name, at) = (plugin.clone(), runtime.clone());
-        let blocking = runtime.call_threads().spawn_blocking(move || Inner::link(at, name, origin, bytes));
+        let (name, at, component) = (plugin.clone(), runtime.clone(), source.component.clone());
+        let linked = move || Inner::link(at, name, component, quarantines);
+        let blocking = runtime.call_threads().spawn_blocking(linked);
         let link_failed =
             |error: tokio::task::JoinError| LoadError::Link { plugin: plugin.clone(), message: error.to_string() };
         let inner = blocking.await.map_err(link_failed)??;
@@ -181,24 +285,53 @@ impl Plugin {
     /// Asks the plugin what it is, in a throw-away instance. A type mismatch that no earlier check sees appears here.
     async fn describe(&self, source: &PluginSource) -> Result<Described, LoadError> {
         let plugin = source.name.clone();
-        let call =
-            Call { role: None, function: "describe", now: Timestamp(0), subscription: None, memory: Memory::none() };
-        let answer =
-            invoke(self, call, |instance, store| Box::pin(instance.hostler_plugin_manifest().call_describe(store)));
+        let call = Call::bare(None, "describe", Timestamp(0));
+        let answer = invoke(self, call, |Called { exports, instance, store }| {
+            Box::pin(async move {
+                let guest = exports.manifest(store, instance)?;
+                guest.call_describe(store).await.map(Ok)
+            })
+        });
         let (text, _) = answer.await.map_err(|error| LoadError::Describe(Box::new(error)))?;
         let read = Manifest::read(&text);
         let (manifest, checks) = read.map_err(|problems| LoadError::Manifest { plugin: plugin.clone(), problems })?;
-        let unnamed = self.inner.roles.iter().filter(|role| !manifest.roles.contains_key(role));
-        let problem =
-            |role| Problem::new("/roles", format!("does not name the role `{role}`, which the component exports"));
-        let problems: Vec<_> = unnamed.map(problem).collect();
-        if !problems.is_empty() {
-            return Err(LoadError::Manifest { plugin, problems: Problems(problems) });
-        }
-        let settings =
-            checks.settings(&source.settings).map_err(|problems| LoadError::Settings { plugin, problems })?;
+        self.check_manifest(&manifest).map_err(|problems| LoadError::Manifest { plugin: plugin.clone(), problems })?;
+        let settings = checks.settings(&source.settings);
+        let settings = settings.map_err(|problems| LoadError::Settings { plugin: plugin.clone(), problems })?;
+        source.grants.check(&manifest).map_err(|problems| LoadError::Grants { plugin, problems })?;
         let limits = Limits::default().narrowed(manifest.limits).with(source.limits);
-        Ok(Described { settings_text: settings.to_string().into(), manifest, checks, settings, limits })
+        Ok(Described {
+            manifest_text: text,
+            settings_text: settings.to_string().into(),
+            wants: manifest.capabilities.clone().into(),
+            gate: Gate::new(&limits),
+            grants: Arc::new(source.grants.clone()),
+            manifest,
+            checks,
+            settings,
+            limits,
+        })
+    }
+
+    /// The manifest says no less and no more than the component shows.
+    fn check_manifest(&self, manifest: &Manifest) -> Result<(), Problems> {
+        let face = &self.inner.face;
+        let mut problems = Vec::new();
+        for role in face.roles.iter().filter(|role| !manifest.roles.contains_key(role)) {
+            problems
+                .push(Problem::new("/roles", format!("does not name the role `{role}`, which the component exports")));
+        }
+        for role in manifest.roles.keys().filter(|role| !face.roles.contains(role)) {
+            problems.push(Problem::new(format!("/roles/{role}"), "the component does not export this role"));
+        }
+        for (place, capability) in manifest.capabilities.iter().enumerate() {
+            let interface = capability.interface();
+            if !face.imports.iter().any(|import| import.split('@').next() == Some(interface)) {
+                let message = format!("the component does not import `{interface}`, so it cannot use this");
+                problems.push(Problem::new(format!("/capabilities/{place}"), message));
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
     }
 
     pub fn name(&self) -> &Slug {
@@ -215,6 +348,11 @@ impl Plugin {
         &self.inner.digest
     }
 
+    /// Bytes of the component.
+    pub fn size(&self) -> u64 {
+        self.inner.size
+    }
+
     pub fn origin(&self) -> &Origin {
         &self.inner.origin
     }
@@ -223,9 +361,27 @@ impl Plugin {
         &self.known().manifest
     }
 
+    /// As the plugin said it.
+    pub fn manifest_text(&self) -> &str {
+        &self.known().manifest_text
+    }
+
+    /// Names of what the component imports.
+    pub fn imports(&self) -> &BTreeSet<String> {
+        &self.inner.face.imports
+    }
+
+    pub fn exports_named(&self) -> &BTreeSet<String> {
+        &self.inner.face.exports
+    }
+
     /// The operator's settings, with defaults.
     pub fn settings(&self) -> &Value {
         &self.known().settings
+    }
+
+    pub fn grants(&self) -> &Grants {
+        &self.known().grants
     }
 
     pub fn limits(&self) -> Limits {
@@ -237,10 +393,49 @@ impl Plugin {
         self.inner.ring.lines()
     }
 
+    /// Its last calls, newest first.
+    pub fn calls(&self) -> Vec<CallRecord> {
+        self.inner.health.calls()
+    }
+
+    pub fn counts(&self) -> CallCounts {
+        self.inner.health.counts()
+    }
+
+    /// Why it is not called any more.
+    pub fn quarantined(&self) -> Option<String> {
+        self.inner.health.quarantined()
+    }
+
+    /// Calls it no more, for a reason that is known from before.
+    pub fn quarantine(&self, reason: String) {
+        self.inner.health.quarantine(reason);
+    }
+
+    /// Calls it again.
+    pub fn release(&self) {
+        self.inner.health.release();
+    }
+
+    pub fn has_role(&self, role: Role) -> bool {
+        self.inner.face.roles.contains(&role)
+    }
+
+    pub fn roles(&self) -> &[Role] {
+        &self.inner.face.roles
+    }
+
     /// The params with defaults applied, or all that is wrong with them.
     pub fn check_params(&self, role: Role, params: &Value) -> Result<Value, Problems> {
-        let no_role = || Err(Problem::new("", format!("plugin `{}` is no {role}", self.name())).into());
-        self.known().checks.params(role, params).unwrap_or_else(no_role)
+        if self.has_role(role) {
+            return self.known().checks.params(role, params);
+        }
+        Err(Problem::new("", format!("plugin `{}` is no {role}", self.name())).into())
+    }
+
+    /// The same for the settings of an endpoint.
+    pub fn check_endpoint(&self, settings: &Value) -> Result<Value, Problems> {
+        self.known().checks.endpoint(settings)
     }
 
     fn known(&self) -> &Described {
@@ -248,20 +443,62 @@ impl Plugin {
         self.described.as_ref().expect("a loaded plugin has been described")
     }
 
+    /// Why a call of this role is not made at all.
+    pub(crate) fn refuses(&self, role: Option<Role>) -> Option<Failure> {
+        if let Some(role) = role.filter(|role| !self.has_role(*role)) {
+            return Some(Failure::NoRole(role));
+        }
+        self.quarantined().map(Failure::Quarantined)
+    }
+
+    pub(crate) fn ended(&self, record: CallRecord, error: Option<&CallError>) {
+        let Some(reason) = self.inner.health.ended(record, error) else { return };
+        tracing::error!("plugin {} is quarantined: {reason}", self.name());
+        if let Some(quarantines) = &self.inner.quarantines {
+            let (plugin, digest) = (self.name().clone(), self.digest().to_owned());
+            // Nobody listens in a host that is stopping.
+            drop(quarantines.send(Quarantine { plugin, digest, reason }));
+        }
+    }
+
+    pub(crate) fn gate(&self) -> Option<&Gate> {
+        self.described.as_ref().map(|described| &described.gate)
+    }
+
+    pub(crate) fn rates(&self) -> &Rates {
+        &self.inner.rates
+    }
+
+    pub(crate) fn reach(&self, namespace: Option<Slug>, narrowing: Arc<Narrowing>) -> Reach {
+        let known = self.described.as_ref();
+        Reach {
+            plugin: self.name().clone(),
+            namespace,
+            wants: known.map_or_else(|| Arc::from([]), |known| known.wants.clone()),
+            grants: known.map_or_else(Arc::default, |known| known.grants.clone()),
+            narrowing,
+            services: self.inner.runtime.services().clone(),
+        }
+    }
+
+    pub(crate) fn memory(&self, reader: KvReader, subscription: Option<SubscriptionId>, namespace: &Slug) -> Memory {
+        Memory::of(reader, subscription.map(|id| id.0), self.inner.cache.clone(), namespace.to_string())
+    }
+
     pub(crate) fn runtime(&self) -> &Runtime {
         &self.inner.runtime
     }
 
-    pub(crate) fn pre(&self) -> &TriggerPluginPre<Guest> {
+    pub(crate) fn pre(&self) -> &InstancePre<Guest> {
         &self.inner.pre
+    }
+
+    pub(crate) fn exports(&self) -> &Exports {
+        &self.inner.exports
     }
 
     pub(crate) fn ring(&self) -> Arc<LogRing> {
         self.inner.ring.clone()
-    }
-
-    pub(crate) fn cache(&self) -> Arc<Cache> {
-        self.inner.cache.clone()
     }
 
     pub(crate) fn settings_text(&self) -> Arc<str> {
@@ -277,18 +514,47 @@ impl std::fmt::Debug for Plugin {
 
 impl Inner {
     /// Everything up to an instance: blocks while it compiles.
-    fn link(runtime: Runtime, plugin: Slug, origin: Origin, builtin: &'static [u8]) -> Result<Self, LoadError> {
+    fn link(
+        runtime: Runtime,
+        plugin: Slug,
+        component: Component,
+        quarantines: Option<mpsc::UnboundedSender<Quarantine>>,
+    ) -> Result<Self, LoadError> {
         let compile = |source| LoadError::Compile { plugin: plugin.clone(), source };
-        let loaded = match &origin {
-            Origin::Builtin(name) => Loaded::embedded(name, builtin),
-            Origin::File(path) => runtime.load_file(path).map_err(compile)?,
+        let (origin, loaded) = match component {
+            Component::Builtin(name) => {
+                let known = BUILTINS.iter().find(|(known, _)| *known == name);
+                let (name, bytes) = known.ok_or_else(|| LoadError::Unknown { plugin: plugin.clone() })?;
+                (Origin::Builtin(name), Loaded::embedded(name, bytes))
+            }
+            Component::File(path) => {
+                let loaded = runtime.load_file(&path).map_err(compile)?;
+                (Origin::File(path), loaded)
+            }
+            Component::Bytes { bytes, from } => {
+                let loaded = runtime.load_bytes(&bytes, &from).map_err(compile)?;
+                (Origin::Kept(from), loaded)
+            }
         };
-        let roles =
-            world::check(&loaded.bytes).map_err(|report| LoadError::World { plugin: plugin.clone(), report })?;
+        let face = world::check(&loaded.bytes).map_err(|report| LoadError::World { plugin: plugin.clone(), report })?;
         let component = runtime.compile(&loaded).map_err(compile)?;
-        let linked = runtime.linker().instantiate_pre(&component).and_then(TriggerPluginPre::new);
-        let pre = linked.map_err(|error| LoadError::Link { plugin: plugin.clone(), message: format!("{error:#}") })?;
-        let digest = loaded.digest;
-        Ok(Self { name: plugin, origin, digest, roles, runtime, pre, ring: Arc::default(), cache: Arc::default() })
+        let failed = |error: wasmtime::Error| LoadError::Link { plugin: plugin.clone(), message: format!("{error:#}") };
+        let pre = runtime.linker().instantiate_pre(&component).map_err(failed)?;
+        let exports = Exports::find(&pre, &face.roles).map_err(failed)?;
+        Ok(Self {
+            size: loaded.bytes.len() as u64,
+            digest: loaded.digest,
+            name: plugin,
+            origin,
+            face,
+            runtime,
+            pre,
+            exports,
+            ring: Arc::default(),
+            cache: Arc::default(),
+            health: Health::default(),
+            rates: Rates::default(),
+            quarantines,
+        })
     }
 }

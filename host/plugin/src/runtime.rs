@@ -4,11 +4,11 @@
 //! and commands do not share threads either; the epoch thread sleeps while nothing runs.
 
 use crate::cache::{Cache, digest};
-use crate::compile::{compile, read_component};
+use crate::compile::{check_component, compile, read_component};
 use crate::engine::engine;
 use crate::host::Guest;
 use crate::ticker::{Running, Ticker};
-use crate::{Commands, CompileError, Compiler, command};
+use crate::{Commands, CompileError, Compiler, Services, command};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
@@ -29,11 +29,15 @@ pub struct RuntimeConfig {
     pub component_bytes_max: u64,
     pub call_threads: usize,
     pub command_threads: usize,
+    /// What plugins may be given, where it is granted.
+    pub services: Services,
 }
 
 impl RuntimeConfig {
+    /// Without secrets.
     pub fn new(cache_dir: PathBuf, compiler: Compiler) -> Self {
-        Self { cache_dir, compiler, component_bytes_max: 64 << 20, call_threads: 2, command_threads: 2 }
+        let services = Services::default();
+        Self { cache_dir, compiler, component_bytes_max: 64 << 20, call_threads: 2, command_threads: 2, services }
     }
 }
 
@@ -100,6 +104,10 @@ impl Runtime {
         &self.inner.linker
     }
 
+    pub(crate) fn services(&self) -> &Services {
+        &self.inner.config.services
+    }
+
     /// While the answer lives, epochs advance.
     pub(crate) fn running(&self) -> Running {
         self.inner.ticker.run()
@@ -123,6 +131,13 @@ impl Runtime {
         let bytes = read_component(path, self.inner.config.component_bytes_max)?;
         let digest = digest(&bytes);
         Ok(Loaded { path: path.into(), bytes: bytes.into(), digest })
+    }
+
+    /// The same for bytes that are there already; `from` says where they came from.
+    pub(crate) fn load_bytes(&self, bytes: &[u8], from: &str) -> Result<Loaded, CompileError> {
+        let path = PathBuf::from(from);
+        check_component(bytes, &path, self.inner.config.component_bytes_max)?;
+        Ok(Loaded { path, bytes: bytes.to_vec().into(), digest: digest(bytes) })
     }
 
     /// The machine code of what was read. Blocks, where it must compile for up to tens of seconds.
@@ -159,13 +174,17 @@ impl Loaded {
 
 /// What every plugin finds: a full WASI 0.2 with nothing in it, and the host's own interfaces.
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
-    use crate::bindings::hostler::{host, plugin};
+    use crate::bindings::hostler::{builder, host, plugin, renderer};
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     plugin::types::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     host::log::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     host::config::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     host::kv::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    host::secrets::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    host::http::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    builder::files::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    renderer::templates::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }
 

@@ -3,43 +3,83 @@
 //! Done on the bytes, before anything is compiled. Exports that this host does not know are no fault.
 
 use crate::Role;
+use std::collections::BTreeSet;
 use wac_types::{ItemKind, Package, Types, WorldId, validate_target};
 use wit_parser::Resolve;
 
-const PLUGIN: &str = include_str!("../../../wit/plugin/plugin.wit");
-const HOST: &str = include_str!("../../../wit/host/host.wit");
-const TRIGGER: &str = include_str!("../../../wit/trigger/trigger.wit");
+/// The contract, in the order in which the packages use each other.
+const PACKAGES: [(&str, &str); 7] = [
+    ("plugin.wit", include_str!("../../../wit/plugin/plugin.wit")),
+    ("host.wit", include_str!("../../../wit/host/host.wit")),
+    ("trigger.wit", include_str!("../../../wit/trigger/trigger.wit")),
+    ("builder.wit", include_str!("../../../wit/builder/builder.wit")),
+    ("extension.wit", include_str!("../../../wit/extension/extension.wit")),
+    ("renderer.wit", include_str!("../../../wit/renderer/renderer.wit")),
+    ("relay.wit", include_str!("../../../wit/relay/relay.wit")),
+];
 
-const ROLES: [(Role, &str); 1] = [(Role::Trigger, "hostler:trigger/trigger@1.0.0-draft.1")];
+/// The interface that makes a component a plugin of a role.
+pub(crate) const ROLES: [(Role, &str); 6] = [
+    (Role::Trigger, "hostler:trigger/trigger@1.0.0"),
+    (Role::Inbound, "hostler:extension/inbound@1.0.0-draft.1"),
+    (Role::Outbound, "hostler:extension/outbound@1.0.0-draft.1"),
+    (Role::Builder, "hostler:builder/builder@1.0.0"),
+    (Role::Renderer, "hostler:renderer/renderer@1.0.0-draft.1"),
+    (Role::Relay, "hostler:relay/relay@1.0.0-draft.1"),
+];
+
+/// What a component may import of us, whatever its role.
+const IMPORTS: &str = "include hostler:host/imports@1.0.0;
+    import hostler:builder/files@1.0.0;
+    import hostler:renderer/templates@1.0.0-draft.1;
+    export hostler:plugin/manifest@1.0.0;";
+
 /// Parts of WASI 0.2 that are linked, empty, for every guest.
 const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
-/// The roles of the component, or a report of all that keeps it from having one.
-pub(crate) fn check(component: &[u8]) -> Result<Vec<Role>, String> {
+/// What a component shows of itself without being run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Face {
+    pub(crate) roles: Vec<Role>,
+    /// Names of its imports, as they stand in the component.
+    pub(crate) imports: BTreeSet<String>,
+    pub(crate) exports: BTreeSet<String>,
+}
+
+/// The roles of the component and what it imports, or a report of all that keeps it from having a role.
+pub(crate) fn check(component: &[u8]) -> Result<Face, String> {
     let mut types = Types::default();
     let package = Package::from_bytes("plugin", None, component.to_vec(), &mut types)
         .map_err(|error| format!("  it cannot be read: {error:#}"))?;
-    let exports: Vec<String> = types[package.ty()].exports.keys().cloned().collect();
-    let exported = |name: &str| exports.iter().any(|export| export == name);
-    let roles: Vec<Role> = ROLES.iter().filter(|(_, name)| exported(name)).map(|(role, _)| *role).collect();
-    let world = world(&mut types).map_err(|error| format!("  the contract cannot be read: {error}"))?;
-    let lines = match validate_target(&types, world, package.ty()) {
-        Ok(()) => Vec::new(),
-        Err(report) => lines(&report, &exports),
-    };
-    if lines.is_empty() { Ok(roles) } else { Err(lines.join("\n")) }
+    let exports: BTreeSet<String> = types[package.ty()].exports.keys().cloned().collect();
+    let imports: BTreeSet<String> = types[package.ty()].imports.keys().cloned().collect();
+    let found: Vec<_> = ROLES.iter().filter(|(_, name)| exports.contains(*name)).collect();
+    let wanted: Vec<&str> = found.iter().map(|(_, name)| *name).collect();
+    let world = world(&mut types, &wanted).map_err(|error| format!("  the contract cannot be read: {error}"))?;
+    let mut lines = if found.is_empty() { vec![no_role(&exports)] } else { Vec::new() };
+    if let Err(report) = validate_target(&types, world, package.ty()) {
+        lines.extend(told(&report, &exports));
+    }
+    if lines.is_empty() {
+        Ok(Face { roles: found.into_iter().map(|(role, _)| *role).collect(), imports, exports })
+    } else {
+        Err(lines.join("\n"))
+    }
 }
 
-fn world(types: &mut Types) -> Result<WorldId, String> {
+fn world(types: &mut Types, roles: &[&str]) -> Result<WorldId, String> {
     let mut resolve = Resolve::default();
-    resolve.push_str("plugin.wit", PLUGIN).map_err(chain)?;
-    resolve.push_str("host.wit", HOST).map_err(chain)?;
-    let package = resolve.push_str("trigger.wit", TRIGGER).map_err(chain)?;
+    for (name, text) in PACKAGES {
+        resolve.push_str(name, text).map_err(chain)?;
+    }
+    let exports: String = roles.iter().map(|name| format!("export {name};\n")).collect();
+    let text = format!("package hostler:checked;\nworld checked {{ {IMPORTS}\n{exports} }}");
+    let package = resolve.push_str("checked.wit", &text).map_err(chain)?;
     let bytes = wit_component::encode(&resolve, package).map_err(chain)?;
     let wit = Package::from_bytes("wit", None, bytes, types).map_err(chain)?;
     let exports = &types[wit.ty()].exports;
-    let Some(ItemKind::Type(wac_types::Type::World(outer))) = exports.get("trigger-plugin") else {
-        return Err("there is no world `trigger-plugin`".into());
+    let Some(ItemKind::Type(wac_types::Type::World(outer))) = exports.get("checked") else {
+        return Err("its world is not there".into());
     };
     // The encoded package holds, for each world, a component type whose only export is that world.
     match types[*outer].exports.values().next() {
@@ -53,10 +93,22 @@ fn chain(error: impl std::fmt::Display) -> String {
     format!("{error:#}")
 }
 
-fn lines(report: &wac_types::TargetValidationReport, exports: &[String]) -> Vec<String> {
+fn no_role(exports: &BTreeSet<String>) -> String {
+    let other = ROLES.iter().find_map(|(_, name)| other_version(name, exports).map(|found| (name, found)));
+    match other {
+        Some((name, found)) => format!("  it lacks the export `{name}`; it was built for `{found}`"),
+        None => {
+            let names: Vec<_> = ROLES.iter().map(|(_, name)| format!("`{name}`")).collect();
+            format!("  it exports no role; a plugin exports one or more of {}", names.join(", "))
+        }
+    }
+}
+
+fn told(report: &wac_types::TargetValidationReport, exports: &BTreeSet<String>) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, _) in report.missing_exports() {
-        lines.push(format!("  it lacks the export `{name}`{}", other_version(name, exports)));
+        let other = other_version(name, exports).map(|found| format!("; it was built for `{found}`"));
+        lines.push(format!("  it lacks the export `{name}`{}", other.unwrap_or_default()));
     }
     for name in report.imports_not_in_target() {
         let linked = WASI.iter().any(|prefix| name.starts_with(prefix)) && name.contains("@0.2.");
@@ -70,10 +122,10 @@ fn lines(report: &wac_types::TargetValidationReport, exports: &[String]) -> Vec<
     lines
 }
 
-fn other_version(name: &str, exports: &[String]) -> String {
+/// The same interface in another version.
+fn other_version<'a>(name: &str, exports: &'a BTreeSet<String>) -> Option<&'a str> {
     let interface = |name: &str| name.split('@').next().unwrap_or_default().to_string();
-    let other = exports.iter().find(|export| interface(export) == interface(name));
-    other.map(|export| format!("; it was built for `{export}`")).unwrap_or_default()
+    exports.iter().find(|export| interface(export) == interface(name)).map(String::as_str)
 }
 
 fn advice(name: &str) -> &'static str {

@@ -3,7 +3,7 @@
 mod support;
 
 use hostler_model::{Duration, Timestamp};
-use hostler_plugin::trigger::Action;
+use hostler_plugin::Action;
 use hostler_plugin::{Failure, KvReader, LimitSettings, PluginSource, Role};
 use serde_json::{Value, json};
 use support::{house, plugins, slug, subscription};
@@ -19,7 +19,7 @@ async fn the_built_in_plugins_say_what_they_are() {
     assert_eq!(told, [format!("cron builtin:cron {version}"), format!("interval builtin:interval {version}")]);
     assert_eq!(plugins.get("interval").expect("built in").settings(), &json!({"minimum": "1s"}));
     for plugin in plugins.list() {
-        let params = &plugin.manifest().roles[&Role::Trigger].params["properties"];
+        let params = &plugin.manifest().roles[&Role::Trigger].params.as_ref().expect("a schema")["properties"];
         for (name, property) in params.as_object().expect("properties") {
             let documented = ["title", "description", "examples"].iter().all(|key| property.get(key).is_some());
             assert!(documented, "{} {name}", plugin.name());
@@ -63,10 +63,9 @@ async fn cron_answers_in_the_zone_of_the_subscription() {
 async fn interval_counts_from_the_creation_and_keeps_the_operators_minimum() {
     let house = house();
     let minimum = PluginSource {
-        name: slug("interval"),
-        path: None,
         settings: json!({"minimum": "1m"}),
         limits: LimitSettings { time_max: Some(Duration::from_secs(2)), ..LimitSettings::default() },
+        ..PluginSource::builtin(slug("interval"))
     };
     let interval = plugins(&house, vec![minimum]).await.get("interval").expect("built in");
     assert_eq!(interval.limits().time_max, Duration::from_secs(2));

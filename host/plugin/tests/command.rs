@@ -123,7 +123,7 @@ async fn what_cannot_run_says_why() {
     std::fs::write(&core, b"\0asm\x01\0\0\0").expect("a file");
     cases.push((core, vec!["a core module"]));
     cases.push((work.path().join("nowhere.wasm"), vec!["cannot be read", "No such file"]));
-    cases.push((hostile(), vec!["does not export `wasi:cli/run@0.2`", "imports `hostler:host/log@1.0.0-draft.1`"]));
+    cases.push((hostile(), vec!["does not export `wasi:cli/run@0.2`", "imports `hostler:host/log@1.0.0`"]));
     for (component, expected) in cases {
         let (end, _, _, digest) = run(&commands, CommandSpec { component, ..spec(work.path(), &[]) }).await;
         let CommandExit::NotStarted { reason, transient: false } = end.exit else { panic!("{end:?}") };

@@ -4,7 +4,7 @@
 mod support;
 
 use hostler_model::{Duration, Kind, Timestamp};
-use hostler_plugin::trigger::Action;
+use hostler_plugin::Action;
 use hostler_plugin::{CallError, Failure, KvEntry, KvReader, LimitSettings, LoadError, Role};
 use serde_json::json;
 use std::time::Instant;

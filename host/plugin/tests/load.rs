@@ -56,8 +56,8 @@ async fn a_component_of_another_world_is_told_all_that_is_wrong_at_once() {
     let path = component(house.dir.path(), "other.wasm", wit);
     let error = load_error(&house, &path).await.to_string();
     for expected in [
-        "lacks the export `hostler:plugin/manifest@1.0.0-draft.1`",
-        "lacks the export `hostler:trigger/trigger@1.0.0-draft.1`",
+        "lacks the export `hostler:plugin/manifest@1.0.0`",
+        "lacks the export `hostler:trigger/trigger@1.0.0`",
         "imports `other:thing/far@1.0.0`",
         "imports `other:thing/near@1.0.0`",
     ] {
@@ -68,7 +68,7 @@ async fn a_component_of_another_world_is_told_all_that_is_wrong_at_once() {
         world thing { export trigger; }";
     let error = load_error(&house, &component(house.dir.path(), "older.wasm", older)).await.to_string();
     assert!(error.contains("it was built for `hostler:trigger/trigger@1.0.0-draft.0`"), "{error}");
-    let shape = "package hostler:plugin@1.0.0-draft.1;
+    let shape = "package hostler:plugin@1.0.0;
         interface manifest { describe: func() -> u32; }
         world thing { export manifest; }";
     let error = load_error(&house, &component(house.dir.path(), "shape.wasm", shape)).await.to_string();
@@ -119,7 +119,7 @@ async fn compiled_code_is_ours_alone_and_a_damaged_file_is_compiled_again() {
 #[tokio::test]
 async fn names_that_are_not_known_or_come_twice_are_errors() {
     let house = house();
-    let unknown = hostler_plugin::PluginSource { path: None, ..source("nobody", &hostile()) };
+    let unknown = hostler_plugin::PluginSource::builtin(support::slug("nobody"));
     let twice = vec![source("foe", &hostile()), source("foe", &hostile()), unknown];
     let (loaded, errors) = Plugins::load(&house.runtime, twice).await;
     assert!(loaded.get("foe").is_some());

@@ -57,6 +57,7 @@ fn describe_with(params: &Value) -> String {
         "version": "1.2.3",
         "summary": "Misbehaves on demand.",
         "roles": {"trigger": {"params": params}},
+        "capabilities": [{"name": "kv", "reason": "To remember what it did."}],
         "settings": {"type": "object", "properties": {"greeting": {"type": "string", "default": "hello"}}, "additionalProperties": false}
     })
     .to_string()

@@ -3,7 +3,7 @@
 
 use super::layers::{Entry, Layers, PLUGINS, nearest};
 use hostler_model::{Bytes, Duration, Slug};
-use hostler_plugin::{LimitSettings, PluginSource};
+use hostler_plugin::{Component, Grants, LimitSettings, PluginSource};
 use hostler_web::Listen;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -171,7 +171,7 @@ impl Reader {
         };
         let mut path: Option<PathBuf> = None;
         let mut settings = Value::Null;
-        let mut limits = Map::new();
+        let (mut limits, mut grants) = (Map::new(), Map::new());
         for (field, value) in fields {
             let key = format!("{PLUGINS}.{name}.{field}");
             match (field.as_str(), value) {
@@ -180,9 +180,10 @@ impl Reader {
                 (field, value) if field.starts_with("limits.") => {
                     limits.insert(field["limits.".len()..].into(), value);
                 }
-                ("path" | "settings", value) => self.refuse(&key, format!("{value} is of the wrong kind")),
+                ("grants", Value::Object(value)) => grants = value,
+                ("path" | "settings" | "grants", value) => self.refuse(&key, format!("{value} is of the wrong kind")),
                 (field, _) => {
-                    let known = ["path", "settings", "limits"].map(String::from);
+                    let known = ["path", "settings", "limits", "grants"].map(String::from);
                     let near = nearest(field, &known).map_or("path", String::as_str);
                     self.refuse(&key, format!("unknown key of a plugin; did you mean `{near}`?"));
                 }
@@ -192,7 +193,12 @@ impl Reader {
             self.refuse(&first, format!("limits: {error}"));
             LimitSettings::default()
         });
-        Some(PluginSource { name: slug, path, settings, limits })
+        let grants = serde_json::from_value::<Grants>(Value::Object(grants)).unwrap_or_else(|error| {
+            self.refuse(&first, format!("grants: {error}"));
+            Grants::default()
+        });
+        let component = path.map_or_else(|| Component::Builtin(name.into()), Component::File);
+        Some(PluginSource { name: slug, component, settings, limits, grants })
     }
 }
 

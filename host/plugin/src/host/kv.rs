@@ -23,8 +23,8 @@ type Place = (String, String);
 pub(crate) struct Memory {
     /// Absent where the call has nothing to remember.
     reader: Option<KvReader>,
-    /// The stored name of the scope `subscription`.
-    own_scope: String,
+    /// The stored name of the scope `subscription`; absent where the call is about none.
+    own_scope: Option<String>,
     seen: BTreeMap<Place, Option<i64>>,
     writes: BTreeMap<Place, Option<Vec<u8>>>,
     cache: Arc<Cache>,
@@ -33,14 +33,14 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn none() -> Self {
-        Self::make(None, String::new(), Arc::default(), String::new())
+        Self::make(None, None, Arc::default(), String::new())
     }
 
-    pub(crate) fn of(reader: KvReader, subscription: i64, cache: Arc<Cache>, namespace: String) -> Self {
-        Self::make(Some(reader), format!("subscription:{subscription}"), cache, namespace)
+    pub(crate) fn of(reader: KvReader, subscription: Option<i64>, cache: Arc<Cache>, namespace: String) -> Self {
+        Self::make(Some(reader), subscription.map(|id| format!("subscription:{id}")), cache, namespace)
     }
 
-    fn make(reader: Option<KvReader>, own_scope: String, cache: Arc<Cache>, namespace: String) -> Self {
+    fn make(reader: Option<KvReader>, own_scope: Option<String>, cache: Arc<Cache>, namespace: String) -> Self {
         Self { reader, own_scope, seen: BTreeMap::new(), writes: BTreeMap::new(), cache, namespace }
     }
 
@@ -60,7 +60,10 @@ impl Memory {
     fn scope(&self, scope: &str) -> Result<Scope, Refusal> {
         self.reader()?;
         match scope {
-            "subscription" => Ok(Scope::Stored(self.own_scope.clone())),
+            "subscription" => {
+                let none = || Refusal::Missing("this call is about no subscription".into());
+                self.own_scope.clone().map(Scope::Stored).ok_or_else(none)
+            }
             "plugin" => Ok(Scope::Stored("plugin".into())),
             "cache" => Ok(Scope::Cache),
             other => Err(Refusal::Missing(format!("no scope `{other}`; there are subscription, plugin and cache"))),
@@ -150,10 +153,20 @@ fn check_value(value: &[u8]) -> Result<(), Refusal> {
     }
 }
 
+impl Guest {
+    fn scope(&mut self, scope: &str) -> Result<Scope, Refusal> {
+        // A call without a memory says so, whatever is granted.
+        self.memory.reader()?;
+        let may = self.reach.kv();
+        self.refused(may)?;
+        self.memory.scope(scope)
+    }
+}
+
 impl Host for Guest {
     async fn get(&mut self, scope: String, key: String) -> Result<Option<Vec<u8>>, Refusal> {
         check_key(&key)?;
-        match self.memory.scope(&scope)? {
+        match self.scope(&scope)? {
             Scope::Stored(scope) => self.memory.read(scope, key).await,
             Scope::Cache => Ok(self.memory.cache.get(&self.memory.namespace, &key)),
         }
@@ -162,7 +175,7 @@ impl Host for Guest {
     async fn set(&mut self, scope: String, key: String, value: Vec<u8>) -> Result<(), Refusal> {
         check_key(&key)?;
         check_value(&value)?;
-        match self.memory.scope(&scope)? {
+        match self.scope(&scope)? {
             Scope::Stored(scope) => self.memory.write(scope, key, Some(value)).await,
             Scope::Cache => self.memory.cache.set(&self.memory.namespace, key, value),
         }
@@ -170,7 +183,7 @@ impl Host for Guest {
 
     async fn delete(&mut self, scope: String, key: String) -> Result<(), Refusal> {
         check_key(&key)?;
-        match self.memory.scope(&scope)? {
+        match self.scope(&scope)? {
             Scope::Stored(scope) => self.memory.write(scope, key, None).await,
             Scope::Cache => {
                 self.memory.cache.delete(&self.memory.namespace, &key);
@@ -186,7 +199,7 @@ impl Host for Guest {
         after: Option<String>,
         limit: u32,
     ) -> Result<Vec<String>, Refusal> {
-        match self.memory.scope(&scope)? {
+        match self.scope(&scope)? {
             Scope::Stored(scope) => self.memory.list(scope, prefix, after, limit).await,
             Scope::Cache => Err(Refusal::Other(Reason {
                 kind: "cache".into(),

@@ -14,6 +14,8 @@ pub(crate) struct LogBudget {
     pub(crate) subscription: Option<String>,
     pub(crate) at: Timestamp,
     pub(crate) lines_left: u32,
+    pub(crate) rate: Arc<crate::rate::Rate>,
+    pub(crate) per_minute_max: u32,
     pub(crate) dropped: u64,
 }
 
@@ -25,8 +27,10 @@ impl LogBudget {
     /// Said once, when the call has ended: nothing is dropped silently.
     pub(crate) fn finish(&mut self) {
         if self.dropped > 0 {
-            let message =
-                format!("{} more lines of this call were dropped (raise `limits.log_lines_max`)", self.dropped);
+            let message = format!(
+                "{} more lines of this call were dropped (raise `limits.log_lines_max` or `limits.log_lines_per_minute_max`)",
+                self.dropped
+            );
             self.ring.push(&self.plugin, self.line("warn".into(), message, Vec::new()));
             self.dropped = 0;
         }
@@ -35,7 +39,7 @@ impl LogBudget {
 
 impl Host for Guest {
     async fn write(&mut self, level: String, message: String, fields: Vec<Attribute>) {
-        if self.log.lines_left == 0 {
+        if self.log.lines_left == 0 || !self.log.rate.take(self.log.per_minute_max) {
             self.log.dropped += 1;
             return;
         }

@@ -9,7 +9,8 @@ mod built;
 use built::components;
 use hostler_model::{Slug, SubscriptionId, Timestamp};
 use hostler_plugin::{
-    Compiler, LimitSettings, LoadError, Plugin, PluginSource, Plugins, Runtime, RuntimeConfig, Subscription,
+    Compiler, Component, Grants, LimitSettings, LoadError, Plugin, PluginSource, Plugins, Runtime, RuntimeConfig,
+    Subscription,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -65,7 +66,10 @@ pub(crate) fn slug(text: &str) -> Slug {
 }
 
 pub(crate) fn source(name: &str, path: &Path) -> PluginSource {
-    PluginSource { name: slug(name), path: Some(path.into()), settings: Value::Null, limits: LimitSettings::default() }
+    PluginSource {
+        grants: Grants { kv: true, ..Grants::default() },
+        ..PluginSource::new(slug(name), Component::File(path.into()))
+    }
 }
 
 /// Loads the built-ins and one more; all must load.
@@ -96,6 +100,7 @@ pub(crate) fn subscription(params: Value) -> Subscription {
         pipeline: slug("hello"),
         created: Timestamp(1_000_000),
         params,
+        narrowing: std::sync::Arc::default(),
     }
 }
 

@@ -14,18 +14,21 @@ fn shown(plugin: &hostler_plugin::Plugin) -> Plugin {
     let origin = match plugin.origin() {
         Origin::Builtin(name) => format!("builtin:{name}"),
         Origin::File(path) => format!("file:{}", path.display()),
+        Origin::Kept(from) => from.clone(),
     };
-    let capability = |asked: &hostler_plugin::manifest::CapabilityManifest| Capability {
-        name: asked.name.clone(),
-        reason: asked.reason.clone(),
-    };
+    let capability =
+        |asked: &hostler_plugin::Capability| Capability { name: asked.to_string(), reason: asked.reason().into() };
     Plugin {
         name: plugin.name().clone(),
         version: plugin.version().into(),
         summary: manifest.summary.clone(),
         origin,
         digest: plugin.digest().into(),
-        roles: manifest.roles.iter().map(|(role, said)| (role.to_string(), said.params.clone())).collect(),
+        roles: manifest
+            .roles
+            .iter()
+            .map(|(role, said)| (role.to_string(), said.params.clone().unwrap_or_default()))
+            .collect(),
         settings_schema: manifest.settings.clone(),
         capabilities: manifest.capabilities.iter().map(capability).collect(),
         log: Vec::new(),

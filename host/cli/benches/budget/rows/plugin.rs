@@ -56,6 +56,7 @@ async fn calls(plugin: &Plugin, count: u32) -> f64 {
         pipeline: super::slug("hello"),
         created: CREATED,
         params: json!({"every": "5m"}),
+        narrowing: std::sync::Arc::default(),
     };
     let begun = Instant::now();
     for _ in 0..count {
