@@ -95,6 +95,7 @@ fn make(
         label: &subscribe.label,
         params: &checked.params.to_string(),
         run_params: &Value::Object(subscribe.run_params.clone()).to_string(),
+        narrowing: None,
         policy: checked.policy,
         schedule: Schedule::default(),
         mark_at: now,

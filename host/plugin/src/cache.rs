@@ -16,6 +16,14 @@ use wasmtime::component::Component;
 
 const MAC_BYTES: usize = 32;
 const KEY_BYTES: usize = 32;
+const LENGTH_BYTES: usize = 4;
+
+/// A component as machine code.
+pub(crate) struct Compiled {
+    pub(crate) component: Component,
+    /// What was kept with it.
+    pub(crate) facts: Vec<u8>,
+}
 
 /// What lies in a cache, for a person who wants to know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,29 +92,38 @@ impl Cache {
     }
 
     /// `None`: not there, or not ours.
-    pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
+    pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Option<Compiled> {
         let path = self.path(digest);
         let bytes = fs::read(&path).ok()?;
-        let (mac, code) = bytes.split_at_checked(MAC_BYTES)?;
-        if self.mac(digest, code).verify_slice(mac).is_err() {
+        let (mac, rest) = bytes.split_at_checked(MAC_BYTES)?;
+        let (length, rest) = rest.split_first_chunk::<LENGTH_BYTES>()?;
+        let (facts, code) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        if self.mac(digest, facts, code).verify_slice(mac).is_err() {
             tracing::warn!(path = %path.display(), "compiled component {} is not as it was written, compiling again", path.display());
             return None;
         }
         #[expect(unsafe_code, reason = "the MAC shows that this host wrote these bytes from its own compiler's output")]
         let component = unsafe { Component::deserialize(engine, code) };
-        component.map_err(|error| tracing::warn!("compiled component {} does not load: {error:#}", path.display())).ok()
+        let component = component
+            .map_err(|error| tracing::warn!("compiled component {} does not load: {error:#}", path.display()))
+            .ok()?;
+        Some(Compiled { component, facts: facts.to_vec() })
     }
 
-    pub(crate) fn store(&self, digest: &str, code: &[u8]) -> io::Result<()> {
-        let mac = self.mac(digest, code).finalize().into_bytes();
-        write_whole(&self.dir, &self.path(digest), &[&mac, code])
+    /// `facts` is what was found out about the component before it was compiled.
+    pub(crate) fn store(&self, digest: &str, facts: &[u8], code: &[u8]) -> io::Result<()> {
+        let mac = self.mac(digest, facts, code).finalize().into_bytes();
+        let length = u32::try_from(facts.len()).map_err(io::Error::other)?.to_le_bytes();
+        write_whole(&self.dir, &self.path(digest), &[&mac, &length, facts, code])
     }
 
-    fn mac(&self, digest: &str, code: &[u8]) -> Hmac<Sha256> {
+    fn mac(&self, digest: &str, facts: &[u8], code: &[u8]) -> Hmac<Sha256> {
         // A key of any length is a good key for HMAC, so this cannot fail.
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.mac_key).expect("HMAC takes keys of any length");
         mac.update(digest.as_bytes());
         mac.update(self.build.as_bytes());
+        mac.update(&(facts.len() as u64).to_le_bytes());
+        mac.update(facts);
         mac.update(code);
         mac
     }

@@ -11,9 +11,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Calls that are remembered.
 const CALLS_KEPT: usize = 200;
-/// Faults in a row after which a plugin is called no more.
-pub(crate) const FAULTS_MAX: u32 = 5;
-
 /// One call that has ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct CallRecord {
@@ -66,7 +63,8 @@ impl Health {
     }
 
     /// Notes a call; answers the reason where this one was too much.
-    pub(crate) fn ended(&self, record: CallRecord, error: Option<&CallError>) -> Option<String> {
+    /// `faults_max` faults in a row are; 0: none ever are.
+    pub(crate) fn ended(&self, record: CallRecord, error: Option<&CallError>, faults_max: u32) -> Option<String> {
         let mut known = self.lock();
         known.counts.calls += 1;
         known.counts.errors += u64::from(record.error.is_some());
@@ -77,9 +75,9 @@ impl Health {
             known.calls.pop_front();
         }
         known.calls.push_back(record);
-        let broken = known.faults_in_a_row >= FAULTS_MAX && known.quarantined.is_none();
+        let broken = faults_max > 0 && known.faults_in_a_row >= faults_max && known.quarantined.is_none();
         let error = error.filter(|_| broken)?;
-        let reason = format!("{FAULTS_MAX} calls in a row broke, the last one ({}): {}", error.function, error.failure);
+        let reason = format!("{faults_max} calls in a row broke, the last one ({}): {}", error.function, error.failure);
         known.quarantined = Some(reason.clone());
         Some(reason)
     }

@@ -34,6 +34,8 @@ pub struct Limits {
     pub http_bytes_max: u64,
     /// Bytes of keys and values that the plugin may keep in one namespace.
     pub kv_bytes_max: u64,
+    /// Calls that break in a row, after which the plugin is called no more until somebody enables it; 0: it always is.
+    pub faults_max: u32,
 }
 
 impl Default for Limits {
@@ -52,6 +54,7 @@ impl Default for Limits {
             http_per_minute_max: 300,
             http_bytes_max: 8 << 20,
             kv_bytes_max: 4 << 20,
+            faults_max: 5,
         }
     }
 }
@@ -86,6 +89,8 @@ pub struct LimitSettings {
     pub http_bytes_max: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_bytes_max: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults_max: Option<u32>,
 }
 
 impl Limits {
@@ -105,6 +110,7 @@ impl Limits {
             http_per_minute_max: set.http_per_minute_max.unwrap_or(self.http_per_minute_max),
             http_bytes_max: set.http_bytes_max.unwrap_or(self.http_bytes_max),
             kv_bytes_max: set.kv_bytes_max.unwrap_or(self.kv_bytes_max),
+            faults_max: set.faults_max.unwrap_or(self.faults_max),
         }
     }
 
@@ -127,6 +133,8 @@ impl Limits {
             http_per_minute_max: wished.http_per_minute_max.min(self.http_per_minute_max),
             http_bytes_max: wished.http_bytes_max.min(self.http_bytes_max),
             kv_bytes_max: wished.kv_bytes_max.min(self.kv_bytes_max),
+            // How patient a host is, is not the plugin's to say.
+            faults_max: self.faults_max,
         }
     }
 }

@@ -452,7 +452,7 @@ impl Plugin {
     }
 
     pub(crate) fn ended(&self, record: CallRecord, error: Option<&CallError>) {
-        let Some(reason) = self.inner.health.ended(record, error) else { return };
+        let Some(reason) = self.inner.health.ended(record, error, self.limits().faults_max) else { return };
         tracing::error!("plugin {} is quarantined: {reason}", self.name());
         if let Some(quarantines) = &self.inner.quarantines {
             let (plugin, digest) = (self.name().clone(), self.digest().to_owned());

@@ -3,7 +3,7 @@
 //! Invariants: guests never run on the threads of the caller's runtime, so a spinning one delays no timer there; calls
 //! and commands do not share threads either; the epoch thread sleeps while nothing runs.
 
-use crate::cache::{Cache, digest};
+use crate::cache::{Cache, Compiled, digest};
 use crate::compile::{check_component, compile, read_component};
 use crate::engine::engine;
 use crate::host::Guest;
@@ -140,16 +140,21 @@ impl Runtime {
         Ok(Loaded { path, bytes: bytes.to_vec().into(), digest: digest(bytes) })
     }
 
+    /// What this build of the host has compiled before. Blocks for the time of reading it.
+    pub(crate) fn compiled(&self, digest: &str) -> Option<Compiled> {
+        self.inner.cache.load(&self.inner.engine, digest)
+    }
+
     /// The machine code of what was read. Blocks, where it must compile for up to tens of seconds.
-    pub(crate) fn compile(&self, loaded: &Loaded) -> Result<Component, CompileError> {
+    pub(crate) fn compile(&self, loaded: &Loaded, facts: &[u8]) -> Result<Component, CompileError> {
         let engine = &self.inner.engine;
-        if let Some(component) = self.inner.cache.load(engine, &loaded.digest) {
-            return Ok(component);
+        if let Some(compiled) = self.compiled(&loaded.digest) {
+            return Ok(compiled.component);
         }
         let begun = std::time::Instant::now();
         let code = compile(&self.inner.config.compiler, engine, &loaded.path, &loaded.bytes)?;
         tracing::info!("compiled {} in {} ms", loaded.path.display(), begun.elapsed().as_millis());
-        if let Err(error) = self.inner.cache.store(&loaded.digest, &code) {
+        if let Err(error) = self.inner.cache.store(&loaded.digest, facts, &code) {
             tracing::warn!("compiled component {} cannot be kept: {error}", loaded.path.display());
         }
         let refused = |message| CompileError::Refused { path: loaded.path.clone(), message };

@@ -3,6 +3,7 @@
 //! Done on the bytes, before anything is compiled. Exports that this host does not know are no fault.
 
 use crate::Role;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use wac_types::{ItemKind, Package, Types, WorldId, validate_target};
 use wit_parser::Resolve;
@@ -38,7 +39,7 @@ const IMPORTS: &str = "include hostler:host/imports@1.0.0;
 const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
 /// What a component shows of itself without being run.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Face {
     pub(crate) roles: Vec<Role>,
     /// Names of its imports, as they stand in the component.

@@ -57,7 +57,7 @@ async fn a_component_of_another_world_is_told_all_that_is_wrong_at_once() {
     let error = load_error(&house, &path).await.to_string();
     for expected in [
         "lacks the export `hostler:plugin/manifest@1.0.0`",
-        "lacks the export `hostler:trigger/trigger@1.0.0`",
+        "it exports no role; a plugin exports one or more of `hostler:trigger/trigger@1.0.0`",
         "imports `other:thing/far@1.0.0`",
         "imports `other:thing/near@1.0.0`",
     ] {

@@ -12,10 +12,11 @@ mod restore;
 pub use restore::Restored;
 
 use crate::columns::{Fields, first};
+use crate::keys::{KEY, KeySource};
 use crate::logs::LogSource;
 use crate::migrations::MIGRATIONS;
 use crate::{Error, Store, folder};
-use archive::{DATABASE, KEY, Manifest, Writer, log_name};
+use archive::{DATABASE, Manifest, Writer, log_name};
 use hostler_model::{RunId, RunKey, RunStatus, TaskIndex, Timestamp};
 use rusqlite::{Connection, OpenFlags};
 use std::collections::HashSet;
@@ -57,7 +58,10 @@ impl Store {
         let database = self.snapshot(&drafts.database)?;
         let mut writer = Writer::new(&drafts.archive, *now)?;
         writer.add_file(DATABASE, &drafts.database, None)?;
-        writer.add_file(KEY, &self.dir().join(KEY), None)?;
+        // A key from outside stays there.
+        if let KeySource::File = self.key_source() {
+            writer.add_file(KEY, &self.dir().join(KEY), None)?;
+        }
         let (mut runs, mut logs) = (0, 0);
         each_run(&database, &drafts.database, |key, id, status| {
             runs += 1;

@@ -1,7 +1,8 @@
 //! How the model's words lie in columns. Rows are read field by field in the order of the `SELECT`.
 
 use crate::{
-    AttemptStatus, CatchUp, FireDecision, FireStatus, NamespaceId, Overlap, PipelineKey, SubscriptionStatus, Trust,
+    AttemptStatus, CatchUp, FireDecision, FireStatus, NamespaceId, Overlap, PipelineKey, PluginStatus,
+    SubscriptionStatus, Trust,
 };
 use hostler_model::{
     Actor, ActorKind, CancelReason, Cause, Duration, Epoch, Exit, RunId, RunKey, RunStatus, Slug, SubscriptionId,
@@ -131,7 +132,7 @@ macro_rules! words {
         }
     )+};
 }
-words!(RunStatus, TaskStatus, CancelReason, Trust, AttemptStatus, SubscriptionStatus);
+words!(RunStatus, TaskStatus, CancelReason, Trust, AttemptStatus, PluginStatus, SubscriptionStatus);
 words!(Overlap, CatchUp, FireDecision, FireStatus);
 
 /// Columns that hold JSON.

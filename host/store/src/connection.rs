@@ -9,7 +9,7 @@ use crate::columns::Fields;
 use crate::crypt::Cipher;
 use rusqlite::{Connection, Params, ffi};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 /// SQLite's own default, which nothing here changes.
 const PAGE_BYTES: u64 = 4096;
@@ -18,7 +18,8 @@ const PAGE_BYTES: u64 = 4096;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) path: PathBuf,
-    pub(crate) cipher: Cipher,
+    /// Another one after a rotation of the keys.
+    pub(crate) cipher: RwLock<Arc<Cipher>>,
     /// Held as long as anything of the folder is in use, the writer included.
     #[expect(dead_code, reason = "holding it is its use")]
     pub(crate) lock: Arc<std::fs::File>,
@@ -183,8 +184,8 @@ impl<'c> ReadTx<'c> {
         Ok(read)
     }
 
-    pub(crate) fn cipher(&self) -> &Cipher {
-        &self.shared.cipher
+    pub(crate) fn cipher(&self) -> Arc<Cipher> {
+        self.shared.cipher()
     }
 
     fn fail(&self, source: rusqlite::Error) -> Error {

@@ -26,6 +26,12 @@ pub enum Error {
     Corrupt { path: PathBuf, what: String },
     #[error("the key file `{}` is missing, without which what plugins kept cannot be read; put it back from a backup", path.display())]
     KeyMissing { path: PathBuf },
+    #[error("the key is not the one that sealed the values in `{}`; give the right one (`key.*` in the config)", path.display())]
+    WrongKey { path: PathBuf },
+    #[error(
+        "the key comes from outside (`key.*` in the config): put the new one there in front of the old one and start the host again"
+    )]
+    KeyFromOutside,
     /// A program that is not a host holds the write lock, such as a SQLite shell.
     #[error("another program holds the database `{}`; close it", path.display())]
     Held { path: PathBuf },
@@ -76,8 +82,9 @@ impl Error {
             | Self::Held { .. }
             | Self::TooManyFiles { .. }
             | Self::KeyMissing { .. }
+            | Self::WrongKey { .. }
             | Self::TransactionLost { .. } => Kind::Unavailable,
-            Self::Foreign { .. } | Self::Newer { .. } | Self::BadBackup { .. } => Kind::Invalid,
+            Self::Foreign { .. } | Self::Newer { .. } | Self::BadBackup { .. } | Self::KeyFromOutside => Kind::Invalid,
             Self::Corrupt { .. } | Self::Undecryptable { .. } | Self::Io { .. } | Self::Sql { .. } => Kind::Internal,
         }
     }
@@ -91,6 +98,7 @@ impl Error {
             | Self::Newer { .. }
             | Self::Locked { .. }
             | Self::KeyMissing { .. }
+            | Self::WrongKey { .. }
             | Self::Io { .. } => true,
             Self::Conflict { .. }
             | Self::Exists { .. }
@@ -104,6 +112,7 @@ impl Error {
             | Self::BadBackup { .. }
             | Self::NotEmpty { .. }
             | Self::Undecryptable { .. }
+            | Self::KeyFromOutside
             | Self::TransactionLost { .. }
             | Self::Sql { .. } => false,
         }

@@ -3,7 +3,7 @@
 //! One process holds the folder, by a lock that the kernel lets go of when the process ends, however it ends.
 
 use crate::Error;
-use crate::crypt::{KEY_BYTES, random};
+use crate::crypt::{KEY_BYTES, Ring};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -56,29 +56,32 @@ pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// The key, where there is one.
-pub(crate) fn read_key(path: &Path) -> Result<Option<[u8; KEY_BYTES]>, Error> {
-    match std::fs::read(path) {
+/// The keys, where there are any.
+pub(crate) fn read_keys(path: &Path) -> Result<Option<Ring>, Error> {
+    match std::fs::read(path).map(zeroize::Zeroizing::new) {
         Ok(bytes) => {
-            let what = || format!("it has {} bytes instead of {KEY_BYTES}", bytes.len());
-            let key = bytes.as_slice().try_into();
-            key.map(Some).map_err(|_| Error::Corrupt { path: path.to_path_buf(), what: what() })
+            let keys = bytes.chunks_exact(KEY_BYTES).filter_map(|key| key.try_into().ok());
+            let ring = Ring::new(keys.collect());
+            if ring.is_empty() || bytes.len() % KEY_BYTES != 0 {
+                let what = format!("it has {} bytes instead of {KEY_BYTES} for each key", bytes.len());
+                return Err(Error::Corrupt { path: path.to_path_buf(), what });
+            }
+            Ok(Some(ring))
         }
         Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::io("read", path, source)),
     }
 }
 
-/// Makes the key file whole or not at all.
-pub(crate) fn make_key(dir: &Path, path: &Path) -> Result<[u8; KEY_BYTES], Error> {
-    let key = random::<KEY_BYTES>();
+/// Writes the key file whole or not at all.
+pub(crate) fn write_keys(dir: &Path, path: &Path, ring: &Ring) -> Result<(), Error> {
     let draft = dir.join("key.new");
     let mut file = make_file(&draft)?;
-    let written = file.set_len(0).and_then(|()| file.write_all(&key)).and_then(|()| file.sync_all());
+    let write = |file: &mut File| ring.iter().try_for_each(|key| file.write_all(key));
+    let written = file.set_len(0).and_then(|()| write(&mut file)).and_then(|()| file.sync_all());
     written.map_err(|source| Error::io("write", &draft, source))?;
     std::fs::rename(&draft, path).map_err(|source| Error::io("make", path, source))?;
-    sync_folder(dir)?;
-    Ok(key)
+    sync_folder(dir)
 }
 
 /// Makes the names in a folder durable.

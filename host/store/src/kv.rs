@@ -43,7 +43,7 @@ impl ReadTx<'_> {
         let Some((sealed, version)) = found else { return Ok(None) };
         let value = self.cipher().open(&place(owner, scope, key).each_ref().map(AsRef::as_ref), &sealed);
         let lost = || Error::Undecryptable { plugin: owner.plugin.into(), key: key.into() };
-        Ok(Some(KvValue { value: value.ok_or_else(lost)?, version }))
+        Ok(Some(KvValue { value: value.ok_or_else(lost)?.to_vec(), version }))
     }
 
     /// Up to `limit` keys that begin with `prefix`, in order, behind `after`.

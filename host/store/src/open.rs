@@ -5,22 +5,21 @@
 
 use crate::connection::Shared;
 use crate::crypt::{Cipher, random};
+use crate::keys::{self, KeySource};
 use crate::pool::{Pool, STATEMENTS_MAX};
 use crate::{Error, LogLimits, Logs, ReadTx, Writer, folder, migrations};
 use hostler_model::{Epoch, RunId, Timestamp};
 use rusqlite::{Connection, OpenFlags};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 pub(crate) const DATABASE: &str = "hostler.db";
 /// What makes a commit survive a power cut.
 pub(crate) const DURABILITY: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
 
-const KEY: &str = "key";
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
     pub now: Timestamp,
     /// Reads that can go on at once.
@@ -30,6 +29,7 @@ pub struct Options {
     pub logs: LogLimits,
     /// The database grows no further than this; None: as the disk allows.
     pub database_bytes_max: Option<u64>,
+    pub key: KeySource,
 }
 
 impl Options {
@@ -40,6 +40,7 @@ impl Options {
             read_wait: Duration::from_secs(5),
             logs: LogLimits::default(),
             database_bytes_max: None,
+            key: KeySource::File,
         }
     }
 }
@@ -67,6 +68,7 @@ struct Inner {
     shared: Arc<Shared>,
     pool: Pool,
     logs: Logs,
+    key: KeySource,
 }
 
 impl Store {
@@ -78,14 +80,14 @@ impl Store {
         let lock = Arc::new(folder::lock(&dir)?);
         let path = dir.join(DATABASE);
         let (connection, migrated_from) = open_database(&path, &options)?;
-        let cipher = Cipher::new(&key(&dir, &connection, &path)?);
+        let cipher = Cipher::new(&keys::ring(&dir, &options.key, &connection, &path)?);
         let logs = Logs::open(dir.join("logs"), options.logs);
-        let shared = Arc::new(Shared { path: path.clone(), cipher, lock });
+        let shared = Arc::new(Shared { path: path.clone(), cipher: RwLock::new(Arc::new(cipher)), lock });
         let mut writer = Writer::new(connection, shared.clone());
         writer.limit_bytes(options.database_bytes_max)?;
         let epoch = boot(&mut writer, options.now)?;
         let pool = Pool::new(path, options.read_connections, options.read_wait);
-        let store = Self { inner: Arc::new(Inner { dir, epoch, shared, pool, logs }) };
+        let store = Self { inner: Arc::new(Inner { dir, epoch, shared, pool, logs, key: options.key }) };
         Ok(Opened { store, writer, epoch, migrated_from })
     }
 
@@ -113,6 +115,14 @@ impl Store {
         folder::make(dir)
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    pub(crate) fn key_source(&self) -> &KeySource {
+        &self.inner.key
+    }
+
     /// What the disk of the data folder has left for us.
     pub fn free_bytes(&self) -> Result<u64, Error> {
         folder::free_bytes(&self.inner.dir)
@@ -137,17 +147,6 @@ fn open_database(path: &Path, options: &Options) -> Result<(Connection, Option<u
     connection.execute_batch(settings).map_err(fail)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok((connection, migrated_from))
-}
-
-/// Reads the key, or makes it where nothing was ever encrypted under another.
-fn key(dir: &Path, connection: &Connection, database: &Path) -> Result<[u8; crate::crypt::KEY_BYTES], Error> {
-    let path = dir.join(KEY);
-    if let Some(key) = folder::read_key(&path)? {
-        return Ok(key);
-    }
-    let needed = "SELECT EXISTS (SELECT 1 FROM kv)";
-    let needed = connection.query_row(needed, [], |row| row.get(0)).map_err(|source| Error::sql(database, source))?;
-    if needed { Err(Error::KeyMissing { path }) } else { folder::make_key(dir, &path) }
 }
 
 fn boot(writer: &mut Writer, now: Timestamp) -> Result<Epoch, Error> {

@@ -43,6 +43,8 @@ pub struct NewSubscription<'a> {
     pub params: &'a str,
     /// JSON object, for the runs.
     pub run_params: &'a str,
+    /// JSON object: what it leaves of its plugin's grants; None: all.
+    pub narrowing: Option<&'a str>,
     pub policy: Policy,
     pub schedule: Schedule,
     /// Instants up to here count as decided; usually `now`.
@@ -61,6 +63,7 @@ pub struct SubscriptionRow {
     pub label: Slug,
     pub params: Box<str>,
     pub run_params: Box<str>,
+    pub narrowing: Option<Box<str>>,
     pub status: SubscriptionStatus,
     pub policy: Policy,
     pub schedule: Schedule,
@@ -178,6 +181,7 @@ impl WriteTx<'_> {
             ":label": new.label.as_str(),
             ":params": new.params,
             ":run_params": new.run_params,
+            ":narrowing": new.narrowing,
             ":overlap": policy.overlap.as_str(),
             ":queue_max": policy.queue_max,
             ":catch_up": policy.catch_up.as_str(),
@@ -246,11 +250,11 @@ impl WriteTx<'_> {
 }
 
 const CREATE: &str = "INSERT INTO subscription (
-        namespace_id, pipeline_key, plugin, label, params, run_params, status, overlap, queue_max, catch_up,
-        catch_up_window_ms, catch_up_cap, jitter_ms, next_at, due_at, again_at, ends, mark_at, created_at, actor_kind,
+        namespace_id, pipeline_key, plugin, label, params, run_params, narrowing, status, overlap, queue_max,
+        catch_up, catch_up_window_ms, catch_up_cap, jitter_ms, next_at, due_at, again_at, ends, mark_at, created_at, actor_kind,
         actor_name, updated_at)
     VALUES (
-        :namespace, :pipeline, :plugin, :label, :params, :run_params, 'active', :overlap, :queue_max, :catch_up,
+        :namespace, :pipeline, :plugin, :label, :params, :run_params, :narrowing, 'active', :overlap, :queue_max, :catch_up,
         :window, :cap, :jitter, :next, :due, :again, :ends, :mark, :now, :by_kind,
         :by_name, :now)";
 
@@ -267,7 +271,7 @@ macro_rules! subscription_columns {
         concat!(
             "SELECT subscription.id, subscription.namespace_id, subscription.pipeline_key, pipeline.id,
                 subscription.plugin, subscription.label, subscription.params, subscription.run_params,
-                subscription.status, subscription.overlap, subscription.queue_max, subscription.catch_up,
+                subscription.narrowing, subscription.status, subscription.overlap, subscription.queue_max, subscription.catch_up,
                 subscription.catch_up_window_ms, subscription.catch_up_cap, subscription.jitter_ms,
                 subscription.next_at, subscription.due_at, subscription.again_at, subscription.ends,
                 subscription.mark_at, subscription.note, subscription.error, subscription.created_at,
@@ -290,6 +294,7 @@ fn read_subscription(row: &mut Fields<'_, '_>) -> rusqlite::Result<SubscriptionR
         label: row.take()?,
         params: row.take()?,
         run_params: row.take()?,
+        narrowing: row.take()?,
         status: row.take()?,
         policy: Policy {
             overlap: row.take()?,

@@ -52,6 +52,16 @@ pub enum SubscriptionStatus {
 }
 spelled!(SubscriptionStatus { Active = "active", Paused = "paused", Error = "error" });
 
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum PluginStatus {
+    Active,
+    /// A person switched it off.
+    Disabled,
+    /// It broke too often; the row says how.
+    Quarantined,
+}
+spelled!(PluginStatus { Active = "active", Disabled = "disabled", Quarantined = "quarantined" });
+
 /// What a fire does while an earlier run of its subscription is open.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Overlap {

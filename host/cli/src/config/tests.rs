@@ -81,6 +81,7 @@ fn a_plugin_table_gives_path_settings_and_limits() {
     let text = "[plugins.tide]\npath = \"/x/tide.wasm\"\nsettings = { station = 5, deep = { a = [1] } }\n";
     let loaded = load_text(text, &[], &ServeOptions::default()).expect("valid");
     let plugin = &loaded.config.plugins[0];
-    assert_eq!((plugin.name.as_str(), plugin.path.as_deref()), ("tide", Some(Path::new("/x/tide.wasm"))));
+    assert_eq!(plugin.name.as_str(), "tide");
+    assert_eq!(plugin.component, hostler_plugin::Component::File("/x/tide.wasm".into()));
     assert_eq!(plugin.settings, serde_json::json!({"station": 5, "deep": {"a": [1]}}));
 }

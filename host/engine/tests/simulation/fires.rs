@@ -4,7 +4,7 @@
 use crate::dice::Dice;
 use hostler_engine::testing::{Ask, Call, Found, Why};
 use hostler_model::{Actor, Duration, Slug, SubscriptionId, Timestamp};
-use hostler_plugin::trigger::Action;
+use hostler_plugin::Action;
 use hostler_plugin::{CallError, Failure, Instant, KvChanges, Role, RunRequest, Woken};
 use hostler_store::{
     CatchUp, FireDecision, FireRow, FireStatus, NamespaceId, NewSubscription, Origin, Overlap, Page, PipelineKey,
@@ -66,6 +66,7 @@ impl Plugins {
             label: &label,
             params: "{}",
             run_params: "{}",
+            narrowing: None,
             policy,
             // The host asks for the first instant at its first boot.
             schedule: Row::default(),
@@ -124,6 +125,7 @@ fn failure(failure: Failure) -> Why {
         function: "wake",
         failure,
         memory_bytes_peak: 0,
+        denials: Vec::new(),
         stderr: String::new(),
     }))
 }

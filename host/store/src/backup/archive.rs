@@ -211,10 +211,9 @@ fn compare(manifest: &Manifest, found: &[Entry]) -> Result<(), String> {
     if manifest.format > FORMAT {
         return Err(format!("a newer hostler wrote it, in form {}; use that version", manifest.format));
     }
-    for needed in [DATABASE, KEY] {
-        if !found.iter().any(|entry| entry.name == needed) {
-            return Err(format!("`{needed}` is missing"));
-        }
+    // A host whose key comes from outside has none to back up.
+    if !found.iter().any(|entry| entry.name == DATABASE) {
+        return Err(format!("`{DATABASE}` is missing"));
     }
     for (at, told) in manifest.entries.iter().enumerate() {
         match found.get(at) {

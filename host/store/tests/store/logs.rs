@@ -129,7 +129,7 @@ fn every_cut_through_the_last_record_leaves_the_ones_before_it() {
 fn a_limit_keeps_the_rest_out_and_says_so_once_also_after_a_restart() {
     let limits = LogLimits { run_bytes_max: 25, attempt_bytes_max: 10, open_files_max: 2 };
     let options = Options { logs: limits, ..Options::new(NOW) };
-    let host = host_with(options);
+    let host = host_with(options.clone());
     let log = host.store.logs().append(RUN);
     say(&log, 0, "12345678");
     let written = log.write(source(0), LogStream::Stderr, NOW, b"90abc").unwrap();

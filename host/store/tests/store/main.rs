@@ -9,6 +9,7 @@ mod kv;
 mod logs;
 mod runs;
 mod schema;
+mod secrets;
 mod subscriptions;
 mod support;
 mod transactions;

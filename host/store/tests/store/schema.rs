@@ -4,7 +4,7 @@ use crate::support::{NOW, host};
 use hostler_model::{CancelReason, RunStatus, TaskStatus};
 use hostler_store::{
     AttemptStatus, CatchUp, Cursor, EventFilter, FireDecision, FireStatus, NamespaceId, Options, Overlap, Page,
-    RunFilter, Store, SubscriptionStatus, Trust,
+    PluginStatus, RunFilter, Store, SubscriptionStatus, Trust,
 };
 use rusqlite::Connection;
 use std::collections::BTreeSet;
@@ -50,6 +50,7 @@ fn the_checks_know_the_same_words_as_the_enums() {
     check("task", "status", &tasks);
     check("attempt", "status", &words!(AttemptStatus));
     check("subscription", "status", &words!(SubscriptionStatus));
+    check("plugin", "status", &words!(PluginStatus));
     check("subscription", "overlap", &words!(Overlap));
     check("subscription", "catch_up", &words!(CatchUp));
     check("fire", "decision", &words!(FireDecision));
@@ -81,7 +82,7 @@ fn restore(dump: &str, dir: &Path) {
 }
 
 /// One for each released schema; they are never edited.
-const DUMPS: [&str; 2] = [include_str!("schema-1.sql"), include_str!("schema-2.sql")];
+const DUMPS: [&str; 3] = [include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
 
 #[test]
 fn every_old_schema_opens_with_its_rows_and_becomes_the_newest() {

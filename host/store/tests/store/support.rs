@@ -39,6 +39,14 @@ impl Host {
         Ok(answer)
     }
 
+    /// The same folder after a restart.
+    pub(crate) fn reopen(self) -> Self {
+        let Self { dir, store, writer, ids } = self;
+        drop((store, writer));
+        let Opened { store, writer, .. } = Store::open(dir.path(), Options::new(NOW)).unwrap();
+        Self { dir, store, writer, ids }
+    }
+
     pub(crate) fn pipeline(&mut self, id: &str) -> PipelineKey {
         self.write(|tx| {
             let key = tx.create_pipeline(NewPipeline { namespace: NamespaceId::DEFAULT, id: &slug(id), now: NOW })?;
@@ -98,6 +106,7 @@ pub(crate) fn new_subscription(pipeline: PipelineKey, label: &Slug, schedule: Sc
         label,
         params: r#"{"every":"5m"}"#,
         run_params: "{}",
+        narrowing: None,
         policy: Policy {
             overlap: Overlap::Skip,
             queue_max: 1,

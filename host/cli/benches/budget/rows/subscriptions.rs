@@ -73,6 +73,7 @@ fn insert(
         label,
         params: r#"{"every":"1d"}"#,
         run_params: "{}",
+        narrowing: None,
         policy: POLICY,
         schedule,
         mark_at: now,
