@@ -1,0 +1,4 @@
+//! Components as OCI artifacts: the store on disk and its bundles.
+
+mod materials;
+mod store;
