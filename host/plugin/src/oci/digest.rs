@@ -31,6 +31,10 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
+    pub(super) fn bytes(self) -> [u8; BYTES] {
+        self.0
+    }
+
     /// Without the name of the algorithm, as blobs are named on disk.
     pub(super) fn hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -1,4 +1,4 @@
-//! The documents of OCI: descriptors, manifests, indexes and the marker of an image layout, and the media types we know.
+//! The documents of OCI: descriptors, manifests, indexes, the marker of an image layout, and the media types we know.
 //!
 //! Invariant: a manifest is kept as the bytes it came in, since its digest is over those; what is parsed here is read,
 //! never written again. Must not know: where the documents lie.
@@ -9,8 +9,6 @@ use std::collections::BTreeMap;
 
 pub(super) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(super) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
-pub(super) const DOCKER_MANIFEST_TYPE: &str = "application/vnd.docker.distribution.manifest.v2+json";
-pub(super) const DOCKER_INDEX_TYPE: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// Config and layer of a component, as the CNCF's layout for WebAssembly has them.
 pub(super) const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
 pub(super) const COMPONENT_TYPE: &str = "application/wasm";

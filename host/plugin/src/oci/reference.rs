@@ -119,7 +119,7 @@ fn check_registry(registry: &str) -> Result<(), String> {
     if !is_six && !is_name {
         return Err(format!("`{registry}` is not a host, or host and port"));
     }
-    if port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0) != true) {
+    if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
         return Err(format!("`{registry}` has a port that is not one"));
     }
     if is_name && port.is_none() && !host.contains('.') && host != "localhost" {

@@ -6,8 +6,8 @@
 //!
 //! Order: blobs are written under another name in `incoming/`, hashed and synced; then, under the lock, they get their
 //! names, and last the index names them. Invariants: a blob that has its name is whole; the index names only what is
-//! there; what is read is hashed again; a process that dies leaves nothing but files that [`Store::gc`] finds. Paths are
-//! made of digests only. Must not know: registries, and what an artifact is used for.
+//! there; what is read is hashed again; a process that dies leaves nothing but files that [`Store::gc`] finds. Paths
+//! are made of digests only. Must not know: registries, and what an artifact is used for.
 
 use super::artifact::{self, Facts, Unfit};
 use super::layout::{self, Descriptor, Index, Manifest, Marker};

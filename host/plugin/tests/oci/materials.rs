@@ -1,7 +1,10 @@
 //! Components to store and to send, made of a few bytes: valid, each another.
 
-use hostler_plugin::oci::{Digest, Facts, Store};
+use hostler_plugin::oci::registry::OnProgress;
+use hostler_plugin::oci::{Digest, Facts, Progress, Reference, RegistryConfig, Store};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub(crate) const COMPONENT_BYTES_MAX: u64 = 1 << 20;
 
@@ -44,4 +47,31 @@ pub(crate) fn store(dir: &Path) -> Store {
 
 pub(crate) fn hex(digest: Digest) -> String {
     digest.to_string().trim_start_matches("sha256:").to_owned()
+}
+
+/// With waits that fit a test.
+pub(crate) fn quick() -> RegistryConfig {
+    RegistryConfig {
+        connect_timeout: Duration::from_secs(5),
+        read_timeout: Duration::from_secs(5),
+        time_max: Duration::from_secs(20),
+        attempts_max: 3,
+        retry_wait: Duration::from_millis(1),
+        ..RegistryConfig::default()
+    }
+}
+
+pub(crate) fn silent() -> OnProgress {
+    Arc::new(|_| {})
+}
+
+pub(crate) fn reference(text: &str) -> Reference {
+    text.parse().expect("a reference")
+}
+
+/// What was told of a transfer.
+pub(crate) fn heard() -> (OnProgress, Arc<Mutex<Vec<Progress>>>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = told.clone();
+    (Arc::new(move |progress| heard.lock().expect("no panic").push(progress)), told)
 }
