@@ -66,7 +66,7 @@ pub(crate) fn check_component(bytes: &[u8], path: &Path, limit: u64) -> Result<(
 }
 
 /// What the bytes are, when they are no component. Machine code from elsewhere ends here, since it is not WebAssembly.
-fn foreign(bytes: &[u8]) -> Option<&'static str> {
+pub(crate) fn foreign(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => None,
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {

@@ -25,6 +25,7 @@ mod limiter;
 pub mod limits;
 pub mod log;
 pub mod manifest;
+pub mod oci;
 pub mod outbound;
 pub mod plugins;
 mod rate;

@@ -14,6 +14,9 @@ pub(crate) const WASM_TARGET: &str = "wasm32-wasip2";
 /// The oracle of the cron test, pinned: a newer one with another meaning should arrive as a commit.
 const CRONSIM: &str = "cronsim==2.8";
 
+/// The other side of the test with another tool for registries, pinned for the same reason.
+const WKG: &str = "0.16.1";
+
 pub(crate) struct Machine {
     /// The root of the checkout.
     pub(crate) root: PathBuf,
@@ -106,6 +109,29 @@ impl Machine {
         let quiet = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", CRONSIM];
         process::run(Command::new(&python).args(quiet))?;
         Ok(python)
+    }
+
+    /// The tool `wkg`. It is built under CI only, since that takes minutes; elsewhere it may have been installed.
+    pub(crate) fn prepare_wkg(&self) -> anyhow::Result<PathBuf> {
+        let folder = self.cache.join("wkg");
+        let is_it = |program: &Path| {
+            let version = process::read(Command::new(program).arg("--version"));
+            version.is_ok_and(|version| version.trim() == format!("wkg {WKG}"))
+        };
+        let own = folder.join("bin").join("wkg");
+        if let Some(found) = [own.clone(), PathBuf::from("wkg")].into_iter().find(|program| is_it(program)) {
+            return Ok(found);
+        }
+        if !self.ci {
+            bail!("it is not built here but under CI; `cargo install wkg --version {WKG} --locked` puts it there");
+        }
+        eprintln!("building wkg {WKG} into the cache folder");
+        let target = self.cache.join("wkg-target");
+        let mut install = self.cargo(&["install", "wkg", "--version", WKG, "--locked", "--debug", "--root"]);
+        process::run(install.arg(&folder).env("CARGO_TARGET_DIR", &target))?;
+        // A gigabyte that nobody needs again.
+        std::fs::remove_dir_all(&target).with_context(|| format!("failed to remove `{}`", target.display()))?;
+        Ok(own)
     }
 }
 

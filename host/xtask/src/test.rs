@@ -79,6 +79,9 @@ fn prepare(machine: &Machine, lacks: &mut Vec<String>) -> anyhow::Result<Verdict
     if let Err(error) = containers::prepare(machine) {
         lacks.push(format!("a container engine, without which no container is tested: {error:#}"));
     }
+    if let Err(error) = machine.prepare_wkg() {
+        lacks.push(format!("wkg, without which no other tool reads and writes our artifacts: {error:#}"));
+    }
     Ok(Verdict::Passed)
 }
 
@@ -108,6 +111,9 @@ fn tests(machine: &Machine, _: &mut Vec<String>) -> anyhow::Result<Verdict> {
     let mut command = machine.cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     if let Ok(python) = machine.prepare_python() {
         command.env("HOSTLER_TEST_PYTHON", python);
+    }
+    if let Ok(wkg) = machine.prepare_wkg() {
+        command.env("HOSTLER_TEST_WKG", wkg);
     }
     process::run(&mut command)?;
     Ok(Verdict::Passed)

@@ -11,7 +11,6 @@
 //! label, or none, is never touched. Must not know: runs, rows, what an exit means.
 
 mod create;
-mod credentials;
 mod daemon;
 mod facts;
 mod image;

@@ -4,6 +4,7 @@ use crate::conformance::{EPOCH, Heard, MUCH_LINES, Samples, SignalSamples, Trial
 use crate::containers::{IMAGE, docker, engine};
 use crate::process::{leftovers, until};
 use crate::proxy::{Mood, Proxy};
+use crate::registry::DebianRegistry;
 use hostler_engine::Clock;
 use hostler_engine::executor::container::{ContainerConfig, ContainerExecutor, ContainerStart};
 use hostler_engine::executor::{Executor, Report, Stream, What};
@@ -589,63 +590,14 @@ async fn an_engine_that_stays_away_loses_its_attempts_and_is_swept_when_it_is_ba
     until("it is swept", LIMIT, || bench.host.containers().is_empty()).await;
 }
 
-/// Debian's registry on a port of its own, with one user.
-struct Registry {
-    child: std::process::Child,
-    address: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Registry {
-    /// None: it is not installed here, and the test has said so.
-    #[expect(clippy::disallowed_methods, reason = "CI=true is how a machine says that it must have a registry")]
-    fn start() -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a folder can be made");
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = listener.local_addr().expect("it has one").to_string();
-        drop(listener);
-        let at = folder.path().display();
-        // ann, with the password `a?b>c~`: characters that base64 writes differently in addresses.
-        std::fs::write(folder.path().join("users"), include_str!("registry-users")).expect("written");
-        let config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {at}}}}}\n\
-             http: {{addr: '{address}'}}\nauth: {{htpasswd: {{realm: tests, path: {at}/users}}}}\n"
-        );
-        let file = folder.path().join("config.yml");
-        std::fs::write(&file, config).expect("written");
-        let mut command = std::process::Command::new("docker-registry");
-        command.arg("serve").arg(&file).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-        match command.spawn() {
-            Ok(child) => Some(Self { child, address, _folder: folder }),
-            Err(error) => {
-                let must = std::env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
-                assert!(!must, "under CI a registry must be there: {error}");
-                eprintln!("\n!!! NOT RUN: no docker-registry for this test: {error}\n");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[tokio::test]
 async fn an_image_is_pulled_with_the_credentials_of_its_registry() {
-    let (Some(mut bench), Some(registry)) = (Bench::new(), Registry::start()) else { return };
+    let (Some(mut bench), Some(registry)) = (Bench::new(), DebianRegistry::closed()) else { return };
     let name = format!("{}/things/box:1", registry.address);
-    until("the registry listens", LIMIT, || std::net::TcpStream::connect(&registry.address).is_ok()).await;
-    let docker_config = tempfile::tempdir().expect("a folder can be made");
-    let file = docker_config.path().join("config.json");
-    // ann:a?b>c~
-    let auth = serde_json::json!({"auths": {registry.address.clone(): {"auth": "YW5uOmE/Yj5jfg=="}}});
-    std::fs::write(&file, auth.to_string()).expect("written");
+    let file = registry.docker_config();
+    let docker_config = file.parent().expect("it lies in a folder");
     docker(["tag", IMAGE, &name]);
-    docker(["--config", &docker_config.path().display().to_string(), "push", "--quiet", &name]);
+    docker(["--config", &docker_config.display().to_string(), "push", "--quiet", &name]);
     docker(["rmi", &name]);
 
     let pulled = what(&serde_json::json!({"image": name, "entrypoint": ["echo", "pulled"]}));

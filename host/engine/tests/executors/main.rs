@@ -12,3 +12,6 @@ mod containers;
 
 #[path = "../../../plugin/tests/support/built.rs"]
 mod built;
+
+#[path = "../../../plugin/tests/support/registry.rs"]
+mod registry;

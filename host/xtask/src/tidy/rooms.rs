@@ -26,7 +26,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("wasmtime*", &["plugin"]),
     ("wac-*", &["plugin"]),
     ("wit-*", &["plugin"]),
-    ("oci-client", &["plugin"]),
+    ("reqwest", &["plugin"]),
     ("sigstore*", &["plugin"]),
     ("bollard", &["engine"]),
     ("axum*", &["web"]),

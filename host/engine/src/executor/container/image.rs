@@ -3,13 +3,14 @@
 //! Invariant: what is said about a failure is one sentence with the engine's reason. Must not know: containers.
 
 use super::Shared;
-use super::credentials;
 use super::daemon::{Engine, Trouble};
 use crate::executor::{Report, Reports};
+use bollard::auth::DockerCredentials;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
 use hostler_model::spec::Pull;
 use hostler_model::{Bytes, Exit, ImageName};
+use hostler_plugin::oci::{self, docker_credentials};
 use std::collections::HashMap;
 use std::path::Path;
 use std::pin::pin;
@@ -88,14 +89,14 @@ async fn fetch(shared: &Shared, image: &ImageName, reports: &Reports) -> Result<
         transient,
     };
     let credentials = match &shared.config.credentials {
-        Some(path) => credentials::find(path, image.registry()).await.map_err(|why| failed(&why, false))?,
+        Some(path) => docker_credentials(path, image.registry()).await.map_err(|why| failed(&why, false))?,
         None => None,
     };
     let engine = shared.daemon.engine().await.map_err(|trouble| passing(&trouble))?;
     let options = CreateImageOptionsBuilder::new().from_image(&image.with_tag()).build();
     let begun = Instant::now();
     note(reports, format!("pulling image {image}")).await;
-    let mut answers = pin!(engine.docker.create_image(Some(options), None, credentials));
+    let mut answers = pin!(engine.docker.create_image(Some(options), None, credentials.map(for_engine)));
     let mut progress = Progress::default();
     let limit = tokio::time::Instant::now() + shared.config.pull_max;
     loop {
@@ -120,6 +121,17 @@ async fn fetch(shared: &Shared, image: &ImageName, reports: &Reports) -> Result<
     }
     note(reports, format!("pulled image {image} in {:.1} s", begun.elapsed().as_secs_f64())).await;
     Ok(())
+}
+
+fn for_engine(found: oci::DockerCredentials) -> DockerCredentials {
+    DockerCredentials {
+        username: found.username,
+        password: found.password,
+        identitytoken: found.identity_token,
+        registrytoken: found.registry_token,
+        serveraddress: Some(found.server),
+        ..DockerCredentials::default()
+    }
 }
 
 /// A registry that cannot be reached now may be reached later; one that has no such image, or not for us, says so.

@@ -1,12 +1,12 @@
 //! What Docker's own client would show a registry: `config.json` and the credential helpers it names.
 //!
-//! Invariants: read anew for each pull, kept nowhere, never in a message. Must not know: images, engines.
+//! Invariants: read anew for each pull, kept nowhere, never in a message. Must not know: images, components, engines.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bollard::auth::DockerCredentials;
 use serde::Deserialize;
 use std::collections::HashMap;
+use std::fmt;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,6 +15,25 @@ use std::time::Duration;
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 const HELPER_MAX: Duration = Duration::from_secs(10);
+
+/// What there is for one registry. What of it is used is up to whoever asks the registry.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct DockerCredentials {
+    pub username: Option<String>,
+    pub password: Option<String>,
+    /// Gets tokens from the registry's own authority, in place of a password.
+    pub identity_token: Option<String>,
+    /// Shown to the registry as it is.
+    pub registry_token: Option<String>,
+    /// The registry, as the config names it.
+    pub server: String,
+}
+
+impl fmt::Debug for DockerCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DockerCredentials").field("server", &self.server).finish_non_exhaustive()
+    }
+}
 
 #[derive(Default, Deserialize)]
 struct Config {
@@ -45,8 +64,8 @@ struct Answer {
     secret: String,
 }
 
-/// None: the registry is asked as nobody. An error is a sentence that fits after "the image cannot be pulled: ".
-pub(super) async fn find(config: &Path, registry: &str) -> Result<Option<DockerCredentials>, String> {
+/// None: the registry is asked as nobody. An error is a sentence that fits after "it cannot be pulled: ".
+pub async fn docker_credentials(config: &Path, registry: &str) -> Result<Option<DockerCredentials>, String> {
     let Some(config) = read(config)? else { return Ok(None) };
     let key = if registry == "docker.io" { "https://index.docker.io/v1/" } else { registry };
     let helper = config.helpers.get(key).or_else(|| config.helpers.get(registry)).or(config.store.as_ref());
@@ -89,10 +108,9 @@ fn from_auth(name: &str, auth: Auth) -> Result<DockerCredentials, String> {
     Ok(DockerCredentials {
         username,
         password,
-        identitytoken: auth.identity_token,
-        registrytoken: auth.registry_token,
-        serveraddress: Some(name.into()),
-        ..DockerCredentials::default()
+        identity_token: auth.identity_token,
+        registry_token: auth.registry_token,
+        server: name.into(),
     })
 }
 
@@ -141,9 +159,9 @@ async fn ask(helper: &str, key: &str) -> Result<Option<DockerCredentials>, Strin
     }
     let found: Answer = serde_json::from_slice(&answer)
         .map_err(|_| format!("the credential helper `{program}` gave an answer that is not in its protocol"))?;
-    let mut credentials = DockerCredentials { serveraddress: Some(key.into()), ..DockerCredentials::default() };
+    let mut credentials = DockerCredentials { server: key.into(), ..DockerCredentials::default() };
     if found.username == "<token>" {
-        credentials.identitytoken = Some(found.secret);
+        credentials.identity_token = Some(found.secret);
     } else {
         (credentials.username, credentials.password) = (Some(found.username), Some(found.secret));
     }
@@ -158,7 +176,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("temp dir");
         let path = folder.path().join("config.json");
         std::fs::write(&path, config).expect("written");
-        let found = find(&path, registry).await?;
+        let found = docker_credentials(&path, registry).await?;
         Ok(found.map(|it| (it.username.unwrap_or_default(), it.password.unwrap_or_default())))
     }
 
