@@ -7,6 +7,7 @@ use crate::config::{Config, StopMode};
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, chain};
+use crate::{key, policy};
 use hostler_engine::executor::container::{ContainerConfig, ContainerExecutor};
 use hostler_engine::executor::process::{ProcessExecutor, WardenConfig};
 use hostler_engine::executor::wasm::WasmExecutor;
@@ -14,7 +15,7 @@ use hostler_engine::isolation::{self, Isolation, TaskUser};
 use hostler_engine::warden::Containment;
 use hostler_engine::{Clock, Engine, Executors, Handle, SlotSizes, Storage};
 use hostler_model::{Epoch, Kind};
-use hostler_plugin::{Compiler, Plugins, Runtime, RuntimeConfig};
+use hostler_plugin::{Compiler, Egress, Plugins, Runtime, RuntimeConfig, Services, Sources, oci};
 use hostler_store::{LogLimits, Opened, Options, Store};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,11 +35,12 @@ impl App {
     pub(crate) async fn start(config: &Config, place: &Place, environment: &Environment) -> Result<Self, Failure> {
         isolation::become_undumpable();
         let clock = Clock::system();
-        let opened = open(config, place.data.clone(), &clock).await?;
+        let opened = open(config, place.data.clone(), &clock, environment).await?;
         let program = std::env::current_exe().map_err(|error| {
             Failure::new(ExitCode::Unavailable, format!("the path of this program is not known: {error}"))
         })?;
-        let runtime = runtime(config, place, &program)?;
+        let sources = sources(config, place)?;
+        let runtime = runtime(config, place, &program, &opened, &clock)?;
         let (plugins, failed) = Plugins::load(&runtime, config.plugins.clone()).await;
         for error in &failed {
             tracing::error!("plugin not loaded: {}", chain(error));
@@ -56,6 +58,7 @@ impl App {
         let engine = Engine::start(hostler_engine::Config {
             opened,
             plugins,
+            sources,
             executors,
             clock,
             slots: SlotSizes {
@@ -95,8 +98,9 @@ impl App {
     }
 }
 
-async fn open(config: &Config, data: PathBuf, clock: &Clock) -> Result<Opened, Failure> {
+async fn open(config: &Config, data: PathBuf, clock: &Clock, environment: &Environment) -> Result<Opened, Failure> {
     let mut options = Options::new(clock.wall());
+    options.key = key::source(&config.key, environment)?;
     options.database_bytes_max = config.limits.database_bytes;
     options.logs = LogLimits {
         run_bytes_max: config.limits.log_bytes_per_run,
@@ -114,10 +118,29 @@ async fn open(config: &Config, data: PathBuf, clock: &Clock) -> Result<Opened, F
     })
 }
 
-fn runtime(config: &Config, place: &Place, program: &Path) -> Result<Runtime, Failure> {
+/// Where components come from and lie.
+pub(crate) fn sources(config: &Config, place: &Place) -> Result<Sources, Failure> {
+    let unusable = |error: &dyn std::error::Error| Failure::new(ExitCode::Unavailable, chain(error));
+    let store = oci::Store::open(&place.data.join("plugins"), config.limits.component_bytes);
+    let store = store.map_err(|error| unusable(&error))?;
+    let registry = oci::Registry::new(oci::RegistryConfig {
+        plain_http: config.registries.plain_http.clone(),
+        docker_config: Some(config.registries.credentials.clone()),
+        ..oci::RegistryConfig::default()
+    });
+    Ok(Sources { store, registry, policy: Arc::new(policy::policy(&config.registries)?) })
+}
+
+fn runtime(config: &Config, place: &Place, program: &Path, opened: &Opened, clock: &Clock) -> Result<Runtime, Failure> {
     let compiler = Compiler::Child { program: program.to_path_buf(), args: vec!["compile-component".into()] };
     let mut settings = RuntimeConfig::new(place.cache.clone(), compiler);
     settings.component_bytes_max = config.limits.component_bytes;
+    let now = clock.clone();
+    settings.services = Services {
+        egress: Egress::new(config.http.ca_file.as_deref())
+            .map_err(|error| Failure::new(ExitCode::Invalid, chain(&error)))?,
+        secrets: hostler_engine::secrets::reader(opened.store.clone(), move || now.wall()),
+    };
     Runtime::new(settings).map_err(|error| Failure::new(ExitCode::Unavailable, chain(&error)))
 }
 

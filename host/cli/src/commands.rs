@@ -14,6 +14,7 @@ mod plugin;
 mod reference;
 mod run;
 mod scheduled;
+mod secret;
 mod serve;
 mod subscribe;
 mod subscription;
@@ -40,6 +41,7 @@ pub(crate) enum Command {
     Subscribe(subscribe::Arguments),
     Subscription(subscription::Arguments),
     Plugin(plugin::Arguments),
+    Secret(secret::Arguments),
     Every(every::Arguments),
     Cron(cron::Arguments),
     Local(local::Arguments),
@@ -65,6 +67,7 @@ impl Command {
             Self::Subscribe(arguments) => arguments.run(ctx),
             Self::Subscription(arguments) => arguments.run(ctx),
             Self::Plugin(arguments) => arguments.run(ctx),
+            Self::Secret(arguments) => arguments.run(ctx),
             Self::Every(arguments) => arguments.run(ctx),
             Self::Cron(arguments) => arguments.run(ctx),
             Self::Local(arguments) => arguments.run(ctx),

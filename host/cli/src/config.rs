@@ -38,6 +38,9 @@ pub(crate) struct Config {
     pub(crate) stop: Stop,
     pub(crate) environment_allow: Vec<String>,
     pub(crate) container: Container,
+    pub(crate) key: Key,
+    pub(crate) http: Http,
+    pub(crate) registries: Registries,
     pub(crate) log: Log,
     pub(crate) plugins: Vec<PluginSource>,
 }
@@ -95,6 +98,32 @@ pub(crate) struct Container {
     pub(crate) pull_timeout: Duration,
     pub(crate) away_timeout: Duration,
     pub(crate) sweep_interval: Duration,
+}
+
+/// Where the key comes from that seals secrets and what plugins keep.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Key {
+    File,
+    /// The variable of this name holds it.
+    Environment(String),
+    /// What this program writes to stdout.
+    Command(Vec<String>),
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Http {
+    /// More authorities that plugins' requests trust.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Registries {
+    pub(crate) plain_http: Vec<String>,
+    /// As written: a place and what is asked of what comes from there.
+    pub(crate) policy: Vec<String>,
+    pub(crate) trust_root: Option<PathBuf>,
+    /// Docker's own `config.json`.
+    pub(crate) credentials: PathBuf,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -239,11 +268,32 @@ fn read(reader: &mut Reader, environment: &Environment, folder: Option<&Path>) -
         },
         environment_allow: reader.variables("environment.allow"),
         container: container(reader, environment),
+        key: key(reader),
+        http: Http { ca_file: reader.path("http.ca_file") },
+        registries: Registries {
+            plain_http: reader.names("registries.plain_http"),
+            policy: reader.names("registries.policy"),
+            trust_root: reader.path("registries.trust_root"),
+            credentials: environment.docker_config(),
+        },
         log: Log {
             level: reader.level("log.level"),
             format: reader.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
         },
         plugins: reader.plugins(folder),
+    }
+}
+
+fn key(reader: &mut Reader) -> Key {
+    let (variable, command) = (reader.text("key.environment"), reader.names("key.command"));
+    match (variable.is_empty(), command.is_empty()) {
+        (true, true) => Key::File,
+        (false, true) => Key::Environment(variable),
+        (true, false) => Key::Command(command),
+        (false, false) => {
+            reader.refuse("key.command", "is set beside `key.environment`; choose one of them".into());
+            Key::File
+        }
     }
 }
 

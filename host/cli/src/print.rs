@@ -130,6 +130,14 @@ impl Printer {
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
 
+    /// What is going on just now, in a line that the next one replaces; empty: there is nothing any more.
+    pub(crate) fn status(&self, line: &str) {
+        if self.err_is_terminal {
+            let mut stderr = std::io::stderr().lock();
+            let _ = write!(stderr, "\r\u{1b}[2K{line}").and_then(|()| stderr.flush());
+        }
+    }
+
     /// One line of talk that only a person wants: left out where stderr is not a terminal.
     pub(crate) fn advise(&self, line: &str) {
         if self.err_is_terminal && !self.json {

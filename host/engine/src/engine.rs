@@ -20,7 +20,7 @@ use crate::recovery;
 use crate::retention::{self, Removed, Retention};
 use crate::slots::SlotSizes;
 use crate::triggers::Triggers;
-use hostler_plugin::Plugins;
+use hostler_plugin::{Plugins, Sources};
 use hostler_store::Opened;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -44,6 +44,8 @@ const FORGET_MAX: Duration = Duration::from_secs(10);
 pub struct Config {
     pub opened: Opened,
     pub plugins: Plugins,
+    /// Where components of installed plugins come from and lie.
+    pub sources: Sources,
     pub executors: Executors,
     pub clock: Clock,
     pub slots: SlotSizes,
@@ -82,6 +84,8 @@ pub enum StartError {
     Store(#[from] hostler_store::Error),
     #[error("the thread of the dispatcher could not be started")]
     Thread(#[source] std::io::Error),
+    #[error("the plugins that are installed could not be read")]
+    Plugins(#[source] crate::error::Error),
     #[error("the runs that were open could not be brought back")]
     Recovery(#[source] crate::error::Error),
 }
@@ -96,12 +100,14 @@ pub struct Engine {
     /// Removes what is over its retention, until it is told to stop.
     retention: AbortOnDropHandle<()>,
     retention_stop: CancellationToken,
+    /// End with the engine.
+    _chores: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Engine {
     /// Must be called inside a tokio runtime, which attempts and plugin calls then use.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let Config { opened, plugins, executors, clock, slots, host_env, storage } = config;
+        let Config { opened, plugins, sources, executors, clock, slots, host_env, storage } = config;
         let Opened { store, mut writer, epoch, .. } = opened;
         let runtime = tokio::runtime::Handle::current();
         let inbox = Arc::new(Inbox::new(COMMANDS_MAX));
@@ -164,11 +170,18 @@ impl Engine {
             triggers,
             backups,
             removed: Arc::new(Removed::default()),
+            sources,
+            operations: Arc::default(),
         });
+        // Before anything is due, so that no fire finds its plugin missing.
+        handle.load_installed().await.map_err(StartError::Plugins)?;
+        let quarantines = AbortOnDropHandle::new(tokio::spawn(handle.clone().keep_quarantines()));
+        let rotation = AbortOnDropHandle::new(tokio::spawn(handle.clone().resume_rotation()));
         let retention_stop = CancellationToken::new();
         let keep = retention::keep(handle.clone(), folders, storage.retention, upkeep, retention_stop.clone());
         let retention = AbortOnDropHandle::new(tokio::spawn(keep));
-        Ok(Self { handle, stop, thread, inbox, counters, executors, retention, retention_stop })
+        let chores = vec![quarantines, rotation];
+        Ok(Self { handle, stop, thread, inbox, counters, executors, retention, retention_stop, _chores: chores })
     }
 
     pub fn handle(&self) -> &Handle {

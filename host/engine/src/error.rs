@@ -23,6 +23,24 @@ pub enum Error {
     UnknownSubscription(SubscriptionId),
     #[error("plugin `{0}` is not installed; `hostler plugin list` shows those that are")]
     UnknownPlugin(String),
+    #[error("a plugin `{0}` is there already; install it under another name with `--as`, or update it")]
+    PluginTaken(Slug),
+    #[error("plugin `{0}` comes with the binary or from the config and not from an install; change it there")]
+    PluginNotInstalled(Slug),
+    #[error("plugin `{plugin}` cannot be called: {why}")]
+    PluginNotReady { plugin: String, why: String },
+    #[error("plugin `{plugin}` has {subscriptions} subscriptions; delete these first, or uninstall it with `--force`")]
+    PluginSubscribed { plugin: Slug, subscriptions: u64 },
+    #[error("plugin `{plugin}` wants more than it was granted: {}; approve it with `--grant` or `--yes`", .wants.join("; "))]
+    WantsMore { plugin: Slug, wants: Vec<String> },
+    #[error("{message}")]
+    NotLoaded { message: String },
+    #[error(transparent)]
+    Fetch(#[from] hostler_plugin::FetchError),
+    #[error(transparent)]
+    Components(#[from] hostler_plugin::oci::StoreError),
+    #[error("there is no secret `{0}`; `hostler secret list` shows those there are")]
+    UnknownSecret(Slug),
     #[error("plugin `{plugin}` is not a {role}")]
     WrongRole { plugin: String, role: &'static str },
     #[error("run `{run}` is already over ({status}); nothing was changed")]
@@ -65,23 +83,32 @@ pub enum Error {
 impl Error {
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Invalid { .. } | Self::WrongRole { .. } => Kind::Invalid,
+            Self::Invalid { .. } | Self::WrongRole { .. } | Self::NotLoaded { .. } => Kind::Invalid,
             Self::UnknownNamespace(_)
             | Self::UnknownPipeline(_)
             | Self::UnknownVersion { .. }
             | Self::UnknownRun(_)
             | Self::UnknownTask { .. }
             | Self::UnknownSubscription(_)
-            | Self::UnknownPlugin(_) => Kind::NotFound,
+            | Self::UnknownPlugin(_)
+            | Self::UnknownSecret(_) => Kind::NotFound,
             Self::NothingReleased(_)
             | Self::RunFinished { .. }
             | Self::RunOpen { .. }
             | Self::PipelineInUse { .. }
             | Self::LabelTaken { .. }
             | Self::KeyReused { .. }
+            | Self::PluginTaken(_)
+            | Self::PluginNotInstalled(_)
+            | Self::PluginSubscribed { .. }
+            | Self::WantsMore { .. }
             | Self::Conflict { .. } => Kind::Conflict,
             Self::Busy { .. } => Kind::Busy,
-            Self::Stopping | Self::NotCommitted | Self::DiskLow { .. } => Kind::Unavailable,
+            Self::Stopping | Self::NotCommitted | Self::DiskLow { .. } | Self::PluginNotReady { .. } => {
+                Kind::Unavailable
+            }
+            Self::Fetch(error) => error.kind(),
+            Self::Components(error) => error.kind(),
             Self::Plugin { kind, .. } => *kind,
             Self::Store(source) => source.kind(),
             Self::Internal { .. } => Kind::Internal,

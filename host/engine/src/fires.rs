@@ -10,7 +10,7 @@ use crate::core::{After, Core, concerns_batch};
 use crate::triggers::{Answer, Ask, Call, Found, Why};
 use hostler_model::schedule::{CatchUp, Decision, Gate, MISSED_AFTER, Overlap, Policy, decide, due};
 use hostler_model::{Actor, Duration, RunKey, Slug, SubscriptionId, Timestamp};
-use hostler_plugin::Subscription;
+use hostler_plugin::{Narrowing, Subscription};
 use hostler_store::{
     Error, FireDecision, FireStatus, NamespaceId, NewEvent, NewFire, Schedule, SubscriptionRow, SubscriptionStatus,
     WriteTx,
@@ -82,8 +82,15 @@ pub(crate) fn as_plugin_sees(row: &SubscriptionRow, namespace: hostler_model::Sl
         pipeline: row.pipeline_id.clone(),
         created: row.created_at,
         params: serde_json::from_str(&row.params).unwrap_or_default(),
-        narrowing: Arc::default(),
+        narrowing: narrowing(row),
     }
+}
+
+fn narrowing(row: &SubscriptionRow) -> Arc<Narrowing> {
+    let Some(text) = &row.narrowing else { return Arc::default() };
+    // A text that cannot be read takes everything away rather than nothing.
+    let nothing = || Narrowing { http: Some(Vec::new()), secrets: Some(Vec::new()) };
+    Arc::new(serde_json::from_str(text).unwrap_or_else(|_| nothing()))
 }
 
 /// The policy in its row.

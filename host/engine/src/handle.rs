@@ -14,11 +14,12 @@ use crate::error::Error;
 use crate::explain;
 use crate::inbox::Inbox;
 use crate::log_hub::LogHub;
+use crate::operations::Operations;
 use crate::retention::Removed;
 use crate::triggers::Triggers;
 use hostler_model::schedule::Policy;
 use hostler_model::{Actor, CancelReason, Outcome, RunId, RunKey, RunStatus, Slug, SubscriptionId, Timestamp};
-use hostler_plugin::Plugins;
+use hostler_plugin::{Narrowing, Plugins, Sources};
 use hostler_store::{NamespaceId, Permission, ReadTx, Store, WriteTx};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -92,6 +93,8 @@ pub struct Subscribe {
     pub params: Map<String, Value>,
     /// For the runs it starts; a plugin's own params for a run win.
     pub run_params: Map<String, Value>,
+    /// What it leaves of the plugin's grants.
+    pub narrowing: Narrowing,
     pub policy: Policy,
     pub actor: Actor,
 }
@@ -171,6 +174,8 @@ pub(crate) struct Parts {
     pub(crate) triggers: Arc<Triggers>,
     pub(crate) backups: Arc<Backups>,
     pub(crate) removed: Arc<Removed>,
+    pub(crate) sources: Sources,
+    pub(crate) operations: Arc<Operations>,
 }
 
 /// Cheap to clone.

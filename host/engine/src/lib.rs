@@ -23,8 +23,10 @@ pub mod handle;
 mod inbox;
 pub mod isolation;
 mod log_hub;
+pub mod operations;
 mod outputs;
 mod pipelines;
+pub mod plugins;
 mod prepare;
 mod record;
 mod recovery;
@@ -32,6 +34,7 @@ mod requests;
 mod retention;
 mod run_facts;
 mod runs;
+pub mod secrets;
 mod slots;
 mod subscriptions;
 #[doc(hidden)]

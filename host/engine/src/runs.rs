@@ -21,9 +21,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tracing::{info, warn};
 
-/// Bytes that one plugin may keep in one namespace.
-const KV_BYTES_MAX: u64 = 4 << 20;
-
 /// A run to make.
 pub(crate) struct Wanted {
     pub(crate) namespace: NamespaceId,
@@ -260,7 +257,7 @@ fn remember(tx: &mut WriteTx<'_>, row: &SubscriptionRow, memory: &KvChanges) -> 
     };
     let writes: Vec<_> = memory.writes.iter().map(write).collect();
     let owner = KvOwner { plugin: &row.plugin, namespace: row.namespace };
-    tx.kv_apply(owner, &seen.collect::<Vec<_>>(), &writes, KV_BYTES_MAX)
+    tx.kv_apply(owner, &seen.collect::<Vec<_>>(), &writes, memory.bytes_max)
 }
 
 /// Of the system, for ids.

@@ -30,7 +30,7 @@ async fn check(handle: &Handle, subscribe: &Subscribe) -> Result<Checked, Error>
     let pipeline = handle.look(move |tx| tx.pipeline_by_id(namespace, &id)).await?;
     let pipeline = pipeline.ok_or_else(|| Error::UnknownPipeline(subscribe.pipeline.clone()))?;
     let plugin = handle.plugins().get(&subscribe.plugin);
-    let plugin = plugin.ok_or_else(|| Error::UnknownPlugin(subscribe.plugin.clone()))?;
+    let plugin = plugin.ok_or_else(|| missing(handle, &subscribe.plugin))?;
     if !plugin.manifest().roles.contains_key(&Role::Trigger) {
         return Err(Error::WrongRole { plugin: subscribe.plugin.clone(), role: "trigger" });
     }
@@ -38,6 +38,14 @@ async fn check(handle: &Handle, subscribe: &Subscribe) -> Result<Checked, Error>
     let params = params.map_err(|problems| Error::Invalid { what: "list of params for the plugin", problems })?;
     check_run_params(handle, &pipeline, subscribe).await?;
     Ok(Checked { pipeline, plugin, params, policy: policy_row(&subscribe.policy) })
+}
+
+/// Why a plugin cannot be asked.
+fn missing(handle: &Handle, plugin: &str) -> Error {
+    match handle.plugins().why_not(plugin) {
+        Some(why) => Error::PluginNotReady { plugin: plugin.into(), why },
+        None => Error::UnknownPlugin(plugin.into()),
+    }
 }
 
 /// What the runs will be given must fit now, not only when the first one starts. Required params that a plugin is to
@@ -61,7 +69,7 @@ impl Checked {
             pipeline: subscribe.pipeline.clone(),
             created,
             params: self.params.clone(),
-            narrowing: Arc::default(),
+            narrowing: Arc::new(subscribe.narrowing.clone()),
         }
     }
 }
@@ -88,6 +96,8 @@ fn make(
     if tx.subscription_by_label(pipeline.key, &subscribe.label)?.is_some() {
         return Err(Error::LabelTaken { pipeline: pipeline.id, label: subscribe.label.clone() });
     }
+    let narrowing = (!subscribe.narrowing.is_empty()).then(|| serde_json::to_string(&subscribe.narrowing));
+    let narrowing = narrowing.and_then(Result::ok);
     let id = tx.create_subscription(NewSubscription {
         namespace: pipeline.namespace,
         pipeline: pipeline.key,
@@ -95,7 +105,7 @@ fn make(
         label: &subscribe.label,
         params: &checked.params.to_string(),
         run_params: &Value::Object(subscribe.run_params.clone()).to_string(),
-        narrowing: None,
+        narrowing: narrowing.as_deref(),
         policy: checked.policy,
         schedule: Schedule::default(),
         mark_at: now,
@@ -179,7 +189,7 @@ pub(crate) async fn preview(handle: &Handle, id: SubscriptionId, count: u32) -> 
         Ok(name.map(|name| (row, name)))
     });
     let (row, namespace): (SubscriptionRow, Slug) = found.await?.ok_or(Error::UnknownSubscription(id))?;
-    let plugin = handle.plugins().get(&row.plugin).ok_or_else(|| Error::UnknownPlugin(row.plugin.clone()))?;
+    let plugin = handle.plugins().get(&row.plugin).ok_or_else(|| missing(handle, &row.plugin))?;
     let after = handle.clock().wall().max(row.mark_at);
     let seen = as_plugin_sees(&row, namespace);
     let instants = plugin.upcoming(&seen, after, count.min(PREVIEW_MAX)).await.map_err(refused)?;

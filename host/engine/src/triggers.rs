@@ -61,6 +61,8 @@ pub enum Found {
 pub enum Why {
     #[error("plugin `{0}` is not installed")]
     NotInstalled(String),
+    #[error("plugin `{plugin}` cannot be called: {why}")]
+    NotReady { plugin: String, why: String },
     #[error(transparent)]
     Call(Arc<CallError>),
     #[error("it names more than {0} missed instants")]
@@ -70,7 +72,12 @@ pub enum Why {
 impl Why {
     /// When the same call may work later without anybody changing something: not before so long.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        let Self::Call(error) = self else { return None };
+        let error = match self {
+            Self::Call(error) => error,
+            // It is disabled, or being compiled: what is due waits for it.
+            Self::NotReady { .. } => return Some(Duration::from_secs(10)),
+            Self::NotInstalled(_) | Self::TooMany(_) => return None,
+        };
         match &error.failure {
             hostler_plugin::Failure::Temporary { after, .. } => Some(after.unwrap_or(Duration::from_secs(30))),
             _ if error.is_temporary() => Some(Duration::from_secs(30)),
@@ -136,7 +143,10 @@ impl Triggers {
     }
 
     async fn ask(&self, call: &Call) -> Result<Found, Why> {
-        let plugin = self.plugins.get(&call.plugin).ok_or_else(|| Why::NotInstalled(call.plugin.clone()))?;
+        let plugin = self.plugins.get(&call.plugin).ok_or_else(|| match self.plugins.why_not(&call.plugin) {
+            Some(why) => Why::NotReady { plugin: call.plugin.clone(), why },
+            None => Why::NotInstalled(call.plugin.clone()),
+        })?;
         let failed = |error| Why::Call(Arc::new(error));
         let subscription = &*call.subscription;
         match call.ask {

@@ -255,6 +255,22 @@ impl Grants {
         }
     }
 
+    /// Leaves out what this manifest does not ask for.
+    pub fn narrow(&mut self, manifest: &Manifest) {
+        let wants = Wants(&manifest.capabilities);
+        if !wants.0.iter().any(|want| matches!(want, Capability::Http { .. })) {
+            self.http.clear();
+        }
+        self.kv &= wants.kv();
+        self.secrets.retain(|name, grant| match wants.secret(name) {
+            Some((uses, _)) => {
+                grant.uses.retain(|granted| uses.contains(granted));
+                true
+            }
+            None => false,
+        });
+    }
+
     /// What is granted but was never asked for: a mistake of the person who grants, or of another version.
     pub fn check(&self, manifest: &Manifest) -> Result<(), Problems> {
         let wants = Wants(&manifest.capabilities);

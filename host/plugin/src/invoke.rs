@@ -198,7 +198,7 @@ async fn run<T>(plugin: &Plugin, call: Call, act: impl for<'a> FnOnce(Called<'a>
     let (peak, denials) = (guest.limiter.peak(), std::mem::take(&mut guest.denials));
     let failure = match answer {
         Ok(Ok(Ok(value))) => {
-            return Done { answer: Ok((value, guest.memory.take_changes())), peak, denials };
+            return Done { answer: Ok((value, guest.memory.take_changes(limits.kv_bytes_max))), peak, denials };
         }
         Ok(Ok(Err(said))) => said,
         Ok(Err(error)) => failure(&error, guest.limiter.refused(), plugin),

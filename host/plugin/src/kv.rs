@@ -36,6 +36,8 @@ pub struct KvWrite {
 pub struct KvChanges {
     pub seen: Vec<KvSeen>,
     pub writes: Vec<KvWrite>,
+    /// Bytes of keys and values that the plugin may keep in the namespace.
+    pub bytes_max: u64,
 }
 
 impl KvChanges {

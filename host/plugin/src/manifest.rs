@@ -27,6 +27,11 @@ impl Role {
     pub const ALL: [Self; 6] =
         [Self::Trigger, Self::Inbound, Self::Outbound, Self::Builder, Self::Renderer, Self::Relay];
 
+    /// Whether pipelines subscribe to it.
+    pub const fn is_subscribed(self) -> bool {
+        matches!(self, Self::Trigger | Self::Inbound | Self::Outbound)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Trigger => "trigger",
@@ -92,6 +97,19 @@ pub(crate) struct Checks {
 }
 
 impl Manifest {
+    /// Of a plugin whose manifest this version cannot read.
+    pub fn unknown(name: &Slug, version: &str) -> Self {
+        Self {
+            name: name.clone(),
+            version: version.into(),
+            summary: "its manifest cannot be read by this version of the host".into(),
+            roles: BTreeMap::new(),
+            settings: None,
+            capabilities: Vec::new(),
+            limits: LimitSettings::default(),
+        }
+    }
+
     /// Reads what `describe` answered. Problems have JSON pointers into the manifest.
     pub fn parse(text: &str) -> Result<Self, Problems> {
         Self::read(text).map(|(manifest, _)| manifest)

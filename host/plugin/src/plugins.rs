@@ -17,7 +17,7 @@ use crate::runtime::Loaded;
 use crate::world::Face;
 use crate::{
     CallError, Capability, CompileError, Failure, Grants, KvReader, LimitSettings, Limits, Manifest, Narrowing, Role,
-    Runtime, world,
+    Runtime, oci, world,
 };
 use hostler_model::{Problem, Problems, Slug, SubscriptionId, Timestamp};
 use serde_json::Value;
@@ -55,14 +55,15 @@ impl std::fmt::Display for Origin {
 }
 
 /// Which component.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Component {
     /// One of the binary's own, by its name there.
     Builtin(String),
     File(PathBuf),
-    /// These bytes; the text says for people where they came from.
-    Bytes {
-        bytes: Arc<[u8]>,
+    /// Kept by the host under the digest of its bytes; the text says for people where it came from.
+    Kept {
+        store: oci::Store,
+        digest: oci::Digest,
         from: String,
     },
 }
@@ -87,6 +88,8 @@ pub enum LoadError {
     Twice { plugin: Slug },
     #[error("plugin `{plugin}` cannot be compiled")]
     Compile { plugin: Slug, source: CompileError },
+    #[error("the component of plugin `{plugin}` cannot be read")]
+    Kept { plugin: Slug, source: oci::StoreError },
     #[error("plugin `{plugin}` does not fit this host:\n{report}")]
     World { plugin: Slug, report: String },
     #[error("plugin `{plugin}` cannot be linked: {message}")]
@@ -113,6 +116,7 @@ pub struct Quarantine {
 #[derive(Clone)]
 pub struct Plugins {
     by_name: Arc<RwLock<BTreeMap<Slug, Plugin>>>,
+    unready: Arc<RwLock<BTreeMap<Slug, String>>>,
     runtime: Runtime,
     quarantines: mpsc::UnboundedSender<Quarantine>,
     told: Arc<std::sync::Mutex<Option<mpsc::UnboundedReceiver<Quarantine>>>>,
@@ -134,7 +138,8 @@ impl Plugins {
         }
         let (quarantines, told) = mpsc::unbounded_channel();
         let told = Arc::new(std::sync::Mutex::new(Some(told)));
-        let this = Self { by_name: Arc::default(), runtime: runtime.clone(), quarantines, told };
+        let (by_name, unready) = (Arc::default(), Arc::default());
+        let this = Self { by_name, unready, runtime: runtime.clone(), quarantines, told };
         for (_, source) in wanted {
             if let Err(error) = this.add(source).await {
                 errors.push(error);
@@ -152,17 +157,41 @@ impl Plugins {
 
     /// Loads a plugin and shows it to nobody.
     pub async fn prepare(&self, source: PluginSource) -> Result<Plugin, LoadError> {
-        Plugin::load(&self.runtime, source, Some(self.quarantines.clone())).await
+        Plugin::load(&self.runtime, source, Some(self.quarantines.clone()), Settings::Now).await
     }
 
     /// From now on a call finds this one under its name.
     pub fn put(&self, plugin: Plugin) {
-        self.by_name.write().unwrap_or_else(PoisonError::into_inner).insert(plugin.name().clone(), plugin);
+        let name = plugin.name().clone();
+        self.unready.write().unwrap_or_else(PoisonError::into_inner).remove(&name);
+        self.by_name.write().unwrap_or_else(PoisonError::into_inner).insert(name, plugin);
     }
 
-    /// From now on a call finds none of that name.
-    pub fn remove(&self, name: &Slug) {
+    /// From now on a call finds none of that name, and `why` is what it hears; None: there never was one.
+    pub fn remove(&self, name: &Slug, why: Option<String>) {
         self.by_name.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let mut unready = self.unready.write().unwrap_or_else(PoisonError::into_inner);
+        match why {
+            Some(why) => unready.insert(name.clone(), why),
+            None => unready.remove(name),
+        };
+    }
+
+    /// Why a plugin that is installed cannot be called just now: disabled, being compiled, broken.
+    pub fn why_not(&self, name: &str) -> Option<String> {
+        let unready = self.unready.read().unwrap_or_else(PoisonError::into_inner);
+        unready.iter().find(|(known, _)| known.as_str() == name).map(|(_, why)| why.clone())
+    }
+
+    /// Whether this build of the host has compiled the component of that digest before.
+    pub fn is_compiled(&self, digest: &str) -> bool {
+        self.runtime.compiled(digest).is_some()
+    }
+
+    /// Loads a component to look at it: under no name that counts, with no grants, whatever settings it needs.
+    pub async fn look(&self, component: Component) -> Result<Plugin, LoadError> {
+        let name = Slug::parse("unnamed").expect("a slug");
+        Plugin::load(&self.runtime, PluginSource::new(name, component), None, Settings::Later).await
     }
 
     /// What is quarantined from now on, for the one who asks first.
@@ -215,6 +244,14 @@ impl PluginSource {
     }
 }
 
+/// When settings are held against the manifest's schema.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Settings {
+    Now,
+    /// The plugin is only looked at.
+    Later,
+}
+
 /// One loaded plugin. Cheap to clone.
 #[derive(Clone)]
 pub struct Plugin {
@@ -262,13 +299,19 @@ struct Described {
 impl Plugin {
     /// Loads one plugin that belongs to no list: to look at it, or to test it.
     pub async fn alone(runtime: &Runtime, source: PluginSource) -> Result<Self, LoadError> {
-        Self::load(runtime, source, None).await
+        Self::load(runtime, source, None, Settings::Now).await
+    }
+
+    /// The same whatever settings it needs: to look at what it is.
+    pub async fn unbound(runtime: &Runtime, source: PluginSource) -> Result<Self, LoadError> {
+        Self::load(runtime, source, None, Settings::Later).await
     }
 
     async fn load(
         runtime: &Runtime,
         source: PluginSource,
         quarantines: Option<mpsc::UnboundedSender<Quarantine>>,
+        check: Settings,
     ) -> Result<Self, LoadError> {
         let plugin = source.name.clone();
         let (name, at, component) = (plugin.clone(), runtime.clone(), source.component.clone());
@@ -278,12 +321,12 @@ impl Plugin {
             |error: tokio::task::JoinError| LoadError::Link { plugin: plugin.clone(), message: error.to_string() };
         let inner = blocking.await.map_err(link_failed)??;
         let bare = Self { inner: Arc::new(inner), described: None };
-        let described = bare.describe(&source).await?;
+        let described = bare.describe(&source, check).await?;
         Ok(Self { described: Some(Arc::new(described)), ..bare })
     }
 
     /// Asks the plugin what it is, in a throw-away instance. A type mismatch that no earlier check sees appears here.
-    async fn describe(&self, source: &PluginSource) -> Result<Described, LoadError> {
+    async fn describe(&self, source: &PluginSource, check: Settings) -> Result<Described, LoadError> {
         let plugin = source.name.clone();
         let call = Call::bare(None, "describe", Timestamp(0));
         let answer = invoke(self, call, |Called { exports, instance, store }| {
@@ -296,7 +339,10 @@ impl Plugin {
         let read = Manifest::read(&text);
         let (manifest, checks) = read.map_err(|problems| LoadError::Manifest { plugin: plugin.clone(), problems })?;
         self.check_manifest(&manifest).map_err(|problems| LoadError::Manifest { plugin: plugin.clone(), problems })?;
-        let settings = checks.settings(&source.settings);
+        let settings = match check {
+            Settings::Now => checks.settings(&source.settings),
+            Settings::Later => Ok(Value::Object(serde_json::Map::new())),
+        };
         let settings = settings.map_err(|problems| LoadError::Settings { plugin: plugin.clone(), problems })?;
         source.grants.check(&manifest).map_err(|problems| LoadError::Grants { plugin, problems })?;
         let limits = Limits::default().narrowed(manifest.limits).with(source.limits);
@@ -433,6 +479,11 @@ impl Plugin {
         Err(Problem::new("", format!("plugin `{}` is no {role}", self.name())).into())
     }
 
+    /// The same for the operator's settings.
+    pub fn check_settings(&self, settings: &Value) -> Result<Value, Problems> {
+        self.known().checks.settings(settings)
+    }
+
     /// The same for the settings of an endpoint.
     pub fn check_endpoint(&self, settings: &Value) -> Result<Value, Problems> {
         self.known().checks.endpoint(settings)
@@ -531,19 +582,38 @@ impl Inner {
                 let loaded = runtime.load_file(&path).map_err(compile)?;
                 (Origin::File(path), loaded)
             }
-            Component::Bytes { bytes, from } => {
-                let loaded = runtime.load_bytes(&bytes, &from).map_err(compile)?;
+            Component::Kept { store, digest, from } => {
+                // What is compiled was checked and hashed when it was; its bytes are not even read.
+                if let Some(found) = Linked::cached(&runtime, &digest.to_string()) {
+                    return Self::finish(runtime, plugin, Origin::Kept(from), found, quarantines);
+                }
+                let lost = |source: oci::StoreError| LoadError::Kept { plugin: plugin.clone(), source };
+                let bytes = store.component(digest).map_err(lost)?;
+                let loaded = runtime.load_bytes(bytes, &from).map_err(compile)?;
                 (Origin::Kept(from), loaded)
             }
         };
-        let face = world::check(&loaded.bytes).map_err(|report| LoadError::World { plugin: plugin.clone(), report })?;
-        let component = runtime.compile(&loaded).map_err(compile)?;
+        let found = match Linked::cached(&runtime, &loaded.digest) {
+            Some(found) => found,
+            None => Linked::made(&runtime, &plugin, &loaded)?,
+        };
+        Self::finish(runtime, plugin, origin, found, quarantines)
+    }
+
+    fn finish(
+        runtime: Runtime,
+        plugin: Slug,
+        origin: Origin,
+        found: Linked,
+        quarantines: Option<mpsc::UnboundedSender<Quarantine>>,
+    ) -> Result<Self, LoadError> {
+        let Linked { component, face, digest, size } = found;
         let failed = |error: wasmtime::Error| LoadError::Link { plugin: plugin.clone(), message: format!("{error:#}") };
         let pre = runtime.linker().instantiate_pre(&component).map_err(failed)?;
         let exports = Exports::find(&pre, &face.roles).map_err(failed)?;
         Ok(Self {
-            size: loaded.bytes.len() as u64,
-            digest: loaded.digest,
+            size,
+            digest,
             name: plugin,
             origin,
             face,
@@ -556,5 +626,38 @@ impl Inner {
             rates: Rates::default(),
             quarantines,
         })
+    }
+}
+
+/// A component as machine code, with what was found out about it.
+struct Linked {
+    component: wasmtime::component::Component,
+    face: Face,
+    digest: String,
+    size: u64,
+}
+
+/// What is kept with compiled code.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Facts {
+    face: Face,
+    size: u64,
+}
+
+impl Linked {
+    /// One that this build of the host has checked and compiled before.
+    fn cached(runtime: &Runtime, digest: &str) -> Option<Self> {
+        let compiled = runtime.compiled(digest)?;
+        let Facts { face, size } = serde_json::from_slice(&compiled.facts).ok()?;
+        Some(Self { component: compiled.component, face, digest: digest.into(), size })
+    }
+
+    fn made(runtime: &Runtime, plugin: &Slug, loaded: &Loaded) -> Result<Self, LoadError> {
+        let face = world::check(&loaded.bytes).map_err(|report| LoadError::World { plugin: plugin.clone(), report })?;
+        let size = loaded.bytes.len() as u64;
+        let facts = serde_json::to_vec(&Facts { face: face.clone(), size }).unwrap_or_default();
+        let component = runtime.compile(loaded, &facts);
+        let component = component.map_err(|source| LoadError::Compile { plugin: plugin.clone(), source })?;
+        Ok(Self { component, face, digest: loaded.digest.clone(), size })
     }
 }

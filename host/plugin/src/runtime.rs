@@ -134,10 +134,11 @@ impl Runtime {
     }
 
     /// The same for bytes that are there already; `from` says where they came from.
-    pub(crate) fn load_bytes(&self, bytes: &[u8], from: &str) -> Result<Loaded, CompileError> {
+    pub(crate) fn load_bytes(&self, bytes: Vec<u8>, from: &str) -> Result<Loaded, CompileError> {
         let path = PathBuf::from(from);
-        check_component(bytes, &path, self.inner.config.component_bytes_max)?;
-        Ok(Loaded { path, bytes: bytes.to_vec().into(), digest: digest(bytes) })
+        check_component(&bytes, &path, self.inner.config.component_bytes_max)?;
+        let digest = digest(&bytes);
+        Ok(Loaded { path, bytes: bytes.into(), digest })
     }
 
     /// What this build of the host has compiled before. Blocks for the time of reading it.

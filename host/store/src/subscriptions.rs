@@ -240,6 +240,13 @@ impl WriteTx<'_> {
         self.change(sql, params![id.0, note, now.0], || what(id), "there")
     }
 
+    /// All active ones of a plugin stand in error from now on.
+    pub fn fail_subscriptions_of(&mut self, plugin: &str, why: &str, now: Timestamp) -> Result<usize, Error> {
+        let sql = "UPDATE subscription SET status = 'error', error = ?2, updated_at = ?3
+                   WHERE plugin = ?1 AND status = 'active' AND deleted_at IS NULL";
+        self.execute(sql, params![plugin, why, now.0])
+    }
+
     /// Its row stays for the runs that name it; its label is free again.
     pub fn delete_subscription(&mut self, id: SubscriptionId, now: Timestamp) -> Result<(), Error> {
         let sql = "UPDATE subscription SET

@@ -9,6 +9,7 @@ mod logs;
 mod pipelines;
 mod plugins;
 mod runs;
+mod secrets;
 mod subscriptions;
 mod tasks;
 
@@ -31,6 +32,9 @@ const PAGE: u32 = 50;
 /// How many things a page holds at most.
 const PAGE_MAX: u32 = 500;
 
+/// A loaded plugin as the API shows it.
+pub use plugins::shown as plugin_shown;
+
 /// The whole API over one engine.
 pub fn router(web: Web) -> Router {
     let (routes, _) = all().finish();
@@ -51,7 +55,7 @@ const fn needs(noun: Noun, verb: Verb) -> Access {
 }
 
 fn all() -> Routes {
-    use Noun::{Backup, Event, Host, Pipeline, Plugin, Run, Subscription};
+    use Noun::{Backup, Event, Host, Pipeline, Plugin, Run, Secret, Subscription};
     use Verb::{Change, Create, Delete, Read};
     Routes::new()
         .add(Access::Public, routes!(host::health))
@@ -98,6 +102,21 @@ fn all() -> Routes {
         .add(needs(Subscription, Read), routes!(subscriptions::explain_subscription))
         .add(needs(Plugin, Read), routes!(plugins::list_plugins))
         .add(needs(Plugin, Read), routes!(plugins::get_plugin))
+        .add(needs(Plugin, Read), routes!(plugins::list_plugin_calls))
+        .add(needs(Plugin, Create), routes!(plugins::upload_component))
+        .add(needs(Plugin, Create), routes!(plugins::begin_plugin_operation))
+        .add(needs(Plugin, Read), routes!(plugins::get_plugin_operation))
+        .add(needs(Plugin, Change), routes!(plugins::change_plugin))
+        .add(needs(Plugin, Change), routes!(plugins::enable_plugin))
+        .add(needs(Plugin, Change), routes!(plugins::disable_plugin))
+        .add(needs(Plugin, Delete), routes!(plugins::uninstall_plugin))
+        .add(needs(Plugin, Delete), routes!(plugins::collect_components))
+        .add(needs(Plugin, Read), routes!(plugins::download_bundle))
+        .add(needs(Plugin, Create), routes!(plugins::upload_bundle))
+        .add(needs(Secret, Read), routes!(secrets::list_secrets))
+        .add(needs(Secret, Change), routes!(secrets::set_secret))
+        .add(needs(Secret, Delete), routes!(secrets::delete_secret))
+        .add(needs(Host, Change), routes!(secrets::rotate_key))
 }
 
 async fn not_found() -> Response {

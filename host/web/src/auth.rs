@@ -28,6 +28,7 @@ pub enum Noun {
     Event,
     Subscription,
     Plugin,
+    Secret,
     Backup,
     Host,
 }
@@ -40,6 +41,7 @@ impl Noun {
             Self::Event => "event",
             Self::Subscription => "subscription",
             Self::Plugin => "plugin",
+            Self::Secret => "secret",
             Self::Backup => "backup",
             Self::Host => "host",
         }

@@ -10,11 +10,14 @@ pub use follow::Follow;
 pub use transport::ClientError;
 
 use crate::types::{
-    Attempt, Backup, BackupCreate, Cancel, Event, EventQuery, Explanation, Fire, FollowQuery, Health, Listing,
-    LogBatch, LogQuery, LogRecord, PageQuery, Pipeline, Plugin, PreviewQuery, RegisterQuery, Registered, Release,
-    Retry, RetryWith, Run, RunDetail, RunQuery, RunStart, RunStarted, Subscribe, Subscription, SubscriptionQuery, Task,
-    TaskQuery, Upcoming, Validated, Version, VersionSummary, Whoami,
+    Attempt, Backup, BackupCreate, BundleQuery, Cancel, Collect, Collected, Event, EventQuery, Explanation, Fire,
+    FollowQuery, Health, KeyRotated, Listing, LogBatch, LogQuery, LogRecord, Operation, OperationRequest, PageQuery,
+    Pipeline, Plugin, PluginCall, PluginChange, PreviewQuery, RegisterQuery, Registered, Release, Retry, RetryWith,
+    Run, RunDetail, RunQuery, RunStart, RunStarted, Secret, SecretValue, StoredComponent, Subscribe, Subscription,
+    SubscriptionQuery, Task, TaskQuery, UninstallQuery, Upcoming, UploadQuery, Validated, Version, VersionSummary,
+    Whoami,
 };
+use bytes::Bytes;
 use hostler_model::Slug;
 use http::Method;
 use transport::{Nothing, Request, Transport, segment};
@@ -275,7 +278,85 @@ impl Client {
     }
 
     pub async fn plugin(&self, namespace: &Slug, plugin: &str) -> Result<Plugin> {
-        self.get(within(namespace, &format!("plugins/{}", segment(plugin)))).await
+        self.get(plugin_path(namespace, plugin, "")).await
+    }
+
+    /// Newest first.
+    pub async fn plugin_calls(&self, namespace: &Slug, plugin: &str) -> Result<Vec<PluginCall>> {
+        Ok(self.get::<Listing<PluginCall>>(plugin_path(namespace, plugin, "/calls")).await?.items)
+    }
+
+    pub async fn upload_component(&self, namespace: &Slug, component: Bytes, name: &str) -> Result<StoredComponent> {
+        let request = Request::new(Method::POST, within(namespace, "components"));
+        let request = request.query(&UploadQuery { name: Some(name.into()) })?.bytes(component, "application/wasm");
+        self.transport.call(request).await
+    }
+
+    pub async fn begin_plugin_operation(&self, namespace: &Slug, request: &OperationRequest) -> Result<Operation> {
+        self.post(within(namespace, "plugin-operations"), request).await
+    }
+
+    pub async fn plugin_operation(&self, namespace: &Slug, operation: u64) -> Result<Operation> {
+        self.get(within(namespace, &format!("plugin-operations/{operation}"))).await
+    }
+
+    pub async fn change_plugin(&self, namespace: &Slug, plugin: &str, change: &PluginChange) -> Result<Plugin> {
+        let request = Request::new(Method::PATCH, plugin_path(namespace, plugin, "")).json(change)?;
+        self.transport.call(request).await
+    }
+
+    pub async fn enable_plugin(&self, namespace: &Slug, plugin: &str) -> Result<Plugin> {
+        self.post(plugin_path(namespace, plugin, "/enable"), &serde_json::json!({})).await
+    }
+
+    pub async fn disable_plugin(&self, namespace: &Slug, plugin: &str) -> Result<Plugin> {
+        self.post(plugin_path(namespace, plugin, "/disable"), &serde_json::json!({})).await
+    }
+
+    pub async fn uninstall_plugin(&self, namespace: &Slug, plugin: &str, force: bool) -> Result<()> {
+        let request = Request::new(Method::DELETE, plugin_path(namespace, plugin, ""));
+        let Nothing {} = self.transport.call(request.query(&UninstallQuery { force })?).await?;
+        Ok(())
+    }
+
+    pub async fn collect_components(&self, collect: &Collect) -> Result<Collected> {
+        self.post("/api/v1/components/collect".into(), collect).await
+    }
+
+    /// A tar of these plugins; of all where none are named.
+    pub async fn bundle(&self, namespace: &Slug, plugins: &[String]) -> Result<Bytes> {
+        let plugins = (!plugins.is_empty()).then(|| plugins.join(","));
+        let request = Request::new(Method::GET, within(namespace, "bundle")).query(&BundleQuery { plugins })?;
+        self.transport.body(request, "application/x-tar").await
+    }
+
+    pub async fn upload_bundle(&self, namespace: &Slug, bundle: Bytes) -> Result<Vec<StoredComponent>> {
+        let request = Request::new(Method::POST, within(namespace, "bundle")).bytes(bundle, "application/x-tar");
+        Ok(self.transport.call::<Listing<StoredComponent>>(request).await?.items)
+    }
+}
+
+fn plugin_path(namespace: &Slug, plugin: &str, rest: &str) -> String {
+    within(namespace, &format!("plugins/{}{rest}", segment(plugin)))
+}
+
+/// Secrets.
+impl Client {
+    pub async fn secrets(&self, namespace: &Slug) -> Result<Vec<Secret>> {
+        Ok(self.get::<Listing<Secret>>(within(namespace, "secrets")).await?.items)
+    }
+
+    pub async fn set_secret(&self, namespace: &Slug, secret: &Slug, value: &SecretValue) -> Result<Secret> {
+        let request = Request::new(Method::PUT, within(namespace, &format!("secrets/{secret}"))).json(value)?;
+        self.transport.call(request).await
+    }
+
+    pub async fn delete_secret(&self, namespace: &Slug, secret: &Slug) -> Result<()> {
+        self.delete(within(namespace, &format!("secrets/{secret}"))).await
+    }
+
+    pub async fn rotate_key(&self) -> Result<KeyRotated> {
+        self.post("/api/v1/key/rotate".into(), &serde_json::json!({})).await
     }
 }
 

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::routes::{BODY_BYTES_MAX, DOCUMENT_BYTES_MAX};
 use axum::RequestPartsExt as _;
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use bytes::Bytes;
 use hostler_model::{Kind, Problem};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -90,6 +91,20 @@ impl<S: Send + Sync> FromRequest<S> for Document {
     }
 }
 
+/// A body of bytes, such as a component.
+pub(crate) struct Blob(pub(crate) Bytes);
+
+/// More than any component that a host takes; which it takes says its own limit.
+const BLOB_BYTES_MAX: usize = 1 << 30;
+
+impl<S: Send + Sync> FromRequest<S> for Blob {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
+        bytes(request, BLOB_BYTES_MAX).await.map(Self)
+    }
+}
+
 fn is_json(request: &Request) -> bool {
     let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
@@ -99,7 +114,7 @@ fn not_json() -> Error {
     Error::invalid("the body is not declared as JSON").hint("send it with `Content-Type: application/json`")
 }
 
-async fn text(request: Request, bytes_max: usize) -> Result<String, Error> {
+async fn bytes(request: Request, bytes_max: usize) -> Result<Bytes, Error> {
     let too_large = || {
         Error::new(
             Kind::TooLarge,
@@ -112,11 +127,15 @@ async fn text(request: Request, bytes_max: usize) -> Result<String, Error> {
         return Err(too_large());
     }
     let limited = http_body_util::Limited::new(request.into_body(), bytes_max);
-    let bytes = match http_body_util::BodyExt::collect(limited).await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => return Err(too_large()),
-        Err(error) => return Err(Error::invalid(format!("the body ended too early: {error}"))),
-    };
+    match http_body_util::BodyExt::collect(limited).await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Err(error) => Err(Error::invalid(format!("the body ended too early: {error}"))),
+    }
+}
+
+async fn text(request: Request, bytes_max: usize) -> Result<String, Error> {
+    let bytes = bytes(request, bytes_max).await?;
     String::from_utf8(bytes.into()).map_err(|error| {
         let place = error.utf8_error().valid_up_to();
         Error::invalid(format!("the body is not UTF-8: byte {place} begins no character"))

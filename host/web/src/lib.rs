@@ -20,7 +20,7 @@ mod sse;
 mod state;
 pub mod types;
 
-pub use api::{openapi, router};
+pub use api::{openapi, plugin_shown, router};
 pub use auth::{FirstTokenError, first_token};
 pub use client::{Client, ClientError, Follow};
 pub use error::Error;

@@ -10,6 +10,7 @@ mod host;
 mod pipelines;
 mod plugins;
 mod runs;
+mod secrets;
 mod subscriptions;
 mod time;
 
@@ -20,12 +21,18 @@ pub use pipelines::{
     Pipeline, PipelinePath, RegisterQuery, Registered, Release, TaskShape, Validated, Version, VersionPath,
     VersionSummary,
 };
-pub use plugins::{Capability, Plugin, PluginLine, PluginPath};
+pub use plugins::{
+    BrokenSubscription, BundleQuery, Capability, Collect, Collected, Comparison, Inspection, Operation,
+    OperationAction, OperationError, OperationPath, OperationRequest, OperationStatus, Plugin, PluginCall,
+    PluginChange, PluginCounts, PluginLine, PluginPath, PluginSource, PluginStatus, StoredComponent, UninstallQuery,
+    UploadQuery,
+};
 pub use runs::{
     Actor, Attempt, AttemptStatus, Cancel, Exit, Explanation, LogBatch, LogQuery, LogRecord, LogStream, NumberPath,
     Retry, RetryWith, Run, RunDetail, RunPath, RunQuery, RunStart, RunStarted, RunStatus, Task, TaskCounts, TaskPath,
     TaskQuery, TaskStatus,
 };
+pub use secrets::{KeyRotated, Secret, SecretPath, SecretValue};
 pub use subscriptions::{
     CatchUp, Fire, Overlap, PreviewQuery, Subscribe, Subscription, SubscriptionPath, SubscriptionQuery,
     SubscriptionStatus, Upcoming,

@@ -107,6 +107,7 @@ async fn set_up(client: &Client, arguments: &Arguments, time: Wait, ledger: &mut
         label: slug("tick"),
         params: Map::from_iter([("every".into(), Value::from("1s"))]),
         run_params: Map::new(),
+        narrowing: hostler_plugin::Narrowing::default(),
         overlap: Overlap::Allow,
         queue_max: None,
         catch_up: CatchUp::All,

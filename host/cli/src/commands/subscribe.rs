@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::params::{self, Param};
 use crate::print::time;
 use hostler_model::{Duration, Slug};
+use hostler_plugin::{Narrowing, UrlPattern};
 use hostler_web::types::{CatchUp, Overlap, Subscribe, Subscription};
 
 /// Start runs of a pipeline by a trigger
@@ -29,6 +30,12 @@ pub(crate) struct Arguments {
     /// A param of the runs it starts: NAME=TEXT, or NAME:=JSON
     #[arg(long = "run-param", value_name = "NAME=VALUE")]
     run_params: Vec<Param>,
+    /// Leave the plugin, of the addresses it is granted, only those that begin so
+    #[arg(long, value_name = "URL", value_parser = UrlPattern::parse)]
+    only_http: Vec<UrlPattern>,
+    /// Leave the plugin, of the secrets it is granted, only this one
+    #[arg(long, value_name = "NAME")]
+    only_secret: Vec<Slug>,
     #[command(flatten)]
     policy: Policy,
     /// Only show when it would fire; change nothing
@@ -98,6 +105,7 @@ pub(super) fn request(pipeline: Slug, plugin: impl Into<String>, label: Slug) ->
         label,
         params: serde_json::Map::new(),
         run_params: serde_json::Map::new(),
+        narrowing: Narrowing::default(),
         overlap: Overlap::default(),
         queue_max: None,
         catch_up: CatchUp::default(),
@@ -112,6 +120,10 @@ impl Arguments {
         let mut request = request(self.pipeline, self.plugin, self.label);
         request.params = params::collect(None, self.params)?;
         request.run_params = params::collect(None, self.run_params)?;
+        request.narrowing = Narrowing {
+            http: (!self.only_http.is_empty()).then_some(self.only_http),
+            secrets: (!self.only_secret.is_empty()).then_some(self.only_secret),
+        };
         self.policy.put_into(&mut request);
         let client = ctx.client()?;
         ctx.block_on(async {

@@ -34,7 +34,7 @@ impl Reader {
         self.layers.entries.get(key).map_or(Value::Null, |entry| entry.value.clone())
     }
 
-    fn refuse(&mut self, key: &str, message: String) {
+    pub(super) fn refuse(&mut self, key: &str, message: String) {
         let problem = self.layers.problem(key, message);
         self.layers.problems.push(problem);
     }
@@ -47,6 +47,12 @@ impl Reader {
                 String::new()
             }
         }
+    }
+
+    /// None where it is empty.
+    pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
+        let text = self.text(key);
+        (!text.is_empty()).then(|| std::path::absolute(&text).unwrap_or_else(|_| text.into()))
     }
 
     pub(super) fn listen(&mut self, key: &'static str) -> Listen {

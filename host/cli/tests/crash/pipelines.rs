@@ -40,6 +40,7 @@ pub(crate) fn subscription(label: &str, every: &str) -> Subscribe {
         label: slug(label),
         params: json!({"every": every}).as_object().cloned().unwrap_or_default(),
         run_params: Map::new(),
+        narrowing: hostler_plugin::Narrowing::default(),
         overlap: Overlap::Allow,
         queue_max: None,
         catch_up: CatchUp::All,

@@ -11,7 +11,7 @@ use hostler_engine::{
 };
 use hostler_model::schedule::{CatchUp, Overlap};
 use hostler_model::{Actor, Duration, RunId, RunStatus, Slug, SubscriptionId, TaskStatus, Timestamp};
-use hostler_plugin::{Compiler, Plugins, Runtime, RuntimeConfig};
+use hostler_plugin::{Compiler, Plugins, Runtime, RuntimeConfig, Sources};
 use hostler_store::{FireRow, LogFilter, LogStream, Options, Page, RunFilter, RunRow, Store, TaskDetail, TaskFilter};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -51,6 +51,7 @@ impl Host {
         let runtime = Runtime::new(RuntimeConfig::new(cache, Compiler::InProcess)).expect("the runtime starts");
         let (plugins, failed) = Plugins::load(&runtime, Vec::new()).await;
         assert!(failed.is_empty(), "{failed:?}");
+        let sources = Sources::plain(&data.join("plugins"), 64 << 20).expect("a store of components");
         let scratch = data.join("scripts");
         std::fs::create_dir_all(&scratch).expect("a folder");
         let warden = WardenConfig {
@@ -71,7 +72,8 @@ impl Host {
         };
         let host_env = vec![("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())];
         let slots = SlotSizes { process: 16, container: 2, wasm: 2 };
-        let engine = Engine::start(Config { opened, plugins, executors, clock, slots, host_env, storage }).await;
+        let engine =
+            Engine::start(Config { opened, plugins, sources, executors, clock, slots, host_env, storage }).await;
         Self { engine: engine.expect("the engine starts"), clock: manual, _runtime: runtime }
     }
 
@@ -213,6 +215,7 @@ pub(crate) fn subscription(
         label: slug("label"),
         params,
         run_params: Map::new(),
+        narrowing: hostler_plugin::Narrowing::default(),
         policy: Policy { overlap, catch_up, jitter: Duration::ZERO },
         actor: Actor::token("test"),
     }

@@ -44,10 +44,11 @@ impl Memory {
         Self { reader, own_scope, seen: BTreeMap::new(), writes: BTreeMap::new(), cache, namespace }
     }
 
-    pub(crate) fn take_changes(&mut self) -> KvChanges {
+    pub(crate) fn take_changes(&mut self, bytes_max: u64) -> KvChanges {
         let seen = std::mem::take(&mut self.seen).into_iter();
         let writes = std::mem::take(&mut self.writes).into_iter();
         KvChanges {
+            bytes_max,
             seen: seen.map(|((scope, key), version)| KvSeen { scope, key, version }).collect(),
             writes: writes.map(|((scope, key), value)| KvWrite { scope, key, value }).collect(),
         }

@@ -83,7 +83,7 @@ pub struct Artifact {
 }
 
 /// The store of one data folder. Cheap to clone; other processes may use the same folder.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Store {
     dir: PathBuf,
     component_bytes_max: u64,

@@ -97,6 +97,7 @@ fn request(namespace: Slug, body: Subscribe, actor: Actor) -> hostler_engine::Su
         label: body.label,
         params: body.params,
         run_params: body.run_params,
+        narrowing: body.narrowing,
         actor,
     }
 }

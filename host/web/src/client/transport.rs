@@ -116,11 +116,17 @@ pub(super) struct Request {
     target: String,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Option<Bytes>,
+    /// Of the body.
+    kind: &'static str,
 }
 
 impl Request {
     pub(super) fn new(method: Method, path: String) -> Self {
-        Self { method, target: path, headers: Vec::new(), body: None }
+        Self { method, target: path, headers: Vec::new(), body: None, kind: "application/json" }
+    }
+
+    pub(super) fn bytes(self, body: Bytes, kind: &'static str) -> Self {
+        Self { body: Some(body), kind, ..self }
     }
 
     pub(super) fn query(mut self, query: &impl Serialize) -> Result<Self, ClientError> {
@@ -228,7 +234,7 @@ impl Transport {
         String::from_utf8(body.into()).map_err(|error| self.strange(error.to_string()))
     }
 
-    async fn body(&self, request: Request, accept: &'static str) -> Result<Bytes, ClientError> {
+    pub(super) async fn body(&self, request: Request, accept: &'static str) -> Result<Bytes, ClientError> {
         let answered = async {
             let answer = self.open(request, accept).await?;
             answer.collect().await.map(http_body_util::Collected::to_bytes).map_err(|error| self.unreachable(error))
@@ -250,7 +256,7 @@ impl Transport {
             building = building.header(name, value);
         }
         if request.body.is_some() {
-            building = building.header(CONTENT_TYPE, "application/json");
+            building = building.header(CONTENT_TYPE, request.kind);
         }
         let request = building.body(Full::new(request.body.unwrap_or_default())).map_err(unsendable)?;
         let answer = self.http.request(request).await.map_err(|error| self.unreachable(error))?;

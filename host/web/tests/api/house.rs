@@ -10,7 +10,7 @@ use hostler_engine::isolation::Isolation;
 use hostler_engine::warden::Containment;
 use hostler_engine::{Clock, Config, Engine, Executors, Retention, SlotSizes, StopMode, Storage};
 use hostler_model::{Slug, Timestamp};
-use hostler_plugin::{Compiler, Plugins, Runtime, RuntimeConfig};
+use hostler_plugin::{Compiler, Plugins, Runtime, RuntimeConfig, Sources};
 use hostler_store::{Permission, Store};
 use hostler_web::{Options, Web, auth, router};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -63,6 +63,7 @@ impl House {
         let runtime = Runtime::new(RuntimeConfig::new(cache, Compiler::InProcess)).expect("the runtime starts");
         let (plugins, failed) = Plugins::load(&runtime, Vec::new()).await;
         assert!(failed.is_empty(), "{failed:?}");
+        let sources = Sources::plain(&data.path().join("plugins"), 64 << 20).expect("a store of components");
         let scratch = data.path().join("scripts");
         std::fs::create_dir_all(&scratch).expect("a folder");
         let program = env!("CARGO_BIN_EXE_web-testbed").into();
@@ -89,7 +90,8 @@ impl House {
             free_min: 0,
             retention: Retention::unlimited(hostler_model::Duration::from_secs(60)),
         };
-        let engine = Engine::start(Config { opened, plugins, executors, clock, slots, host_env, storage }).await;
+        let engine =
+            Engine::start(Config { opened, plugins, sources, executors, clock, slots, host_env, storage }).await;
         let engine = engine.expect("the engine starts");
         let web = Web::new(engine.handle().clone(), Options::default());
         let house = Self { app: router(web.clone()), web, engine, _runtime: runtime, _data: data };
