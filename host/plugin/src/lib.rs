@@ -12,6 +12,7 @@ pub mod call;
 pub mod capability;
 pub mod command;
 pub mod compile;
+mod contract;
 pub mod egress;
 mod engine;
 mod exports;

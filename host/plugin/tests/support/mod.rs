@@ -22,6 +22,10 @@ pub(crate) fn hostile() -> PathBuf {
     components().join("hostile.wasm")
 }
 
+pub(crate) fn versatile() -> PathBuf {
+    components().join("versatile.wasm")
+}
+
 pub(crate) fn command() -> PathBuf {
     components().join("command.wasm")
 }
@@ -50,6 +54,14 @@ pub(crate) fn house() -> House {
     with_cache(|_| Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
 }
 
+/// A house with these services for plugins.
+pub(crate) fn house_with(services: Services) -> House {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let config = RuntimeConfig { services, ..RuntimeConfig::new(cache, Compiler::InProcess) };
+    House { runtime: Runtime::new(config).expect("a runtime"), dir }
+}
+
 /// With a cache that nobody has used before, in `cache` of its folder.
 pub(crate) fn fresh_house() -> House {
     with_cache(|dir| dir.join("cache"))
@@ -70,6 +82,10 @@ pub(crate) fn source(name: &str, path: &Path) -> PluginSource {
         grants: Grants { kv: true, ..Grants::default() },
         ..PluginSource::new(slug(name), Component::File(path.into()))
     }
+}
+
+pub(crate) fn source_without_grants(name: &str, path: &Path) -> PluginSource {
+    PluginSource::new(slug(name), Component::File(path.into()))
 }
 
 /// Loads the built-ins and one more; all must load.
