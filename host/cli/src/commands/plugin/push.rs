@@ -49,8 +49,16 @@ impl Arguments {
         let name = self.reference.repository().rsplit('/').next().unwrap_or_default().to_owned();
         let facts = Facts { name, version: tag.to_owned(), summary: self.summary };
         let progress = progress(ctx, &self.reference);
-        let pushed =
-            ctx.block_on(async { Ok(registry.push_component(component, &facts, &self.reference, progress).await?) })?;
+        let pushed = ctx.block_on(async {
+            let pushed = registry.push_component(component, &facts, &self.reference, progress).await;
+            pushed.map_err(|error| match error {
+                // Only here it is known which file.
+                RegistryError::Store(error) => {
+                    Failure::new(ExitCode::from(error.kind()), format!("`{}`: {}", self.file.display(), chain(&error)))
+                }
+                error => error.into(),
+            })
+        })?;
         let pinned = self.reference.with_digest(pushed.manifest_digest);
         if ctx.printer.json {
             return ctx.printer.json(&json!({"reference": self.reference, "pinned": pinned,
