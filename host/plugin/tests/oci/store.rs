@@ -315,16 +315,12 @@ fn many_who_store_and_collect_at_once_do_not_harm_each_other() {
     stored.iter().for_each(|it| drop(store.component(it.layer_digest).expect("whole")));
 }
 
-/// Where the child of the next test works.
+/// Says to the test that it is its own child, and where that works.
 const CHILD_FOLDER: &str = "HOSTLER_TEST_STORE";
 
-/// Not a test of its own: stores one component after the other until it is killed.
-#[test]
-#[ignore = "is started by the test that kills it"]
-#[expect(clippy::disallowed_methods, reason = "the way from a test to its child")]
-fn child_that_stores() {
-    let dir = std::env::var(CHILD_FOLDER).expect("it is started by the test below");
-    let store = store(Path::new(&dir));
+/// Stores one component after the other until it is killed.
+fn store_for_ever(dir: &Path) {
+    let store = store(dir);
     for word in 0_u64.. {
         store.put_component(&sized_component(&word.to_string(), 200 << 10), &facts("alpha")).expect("stored");
         store.gc(&[], Duration::from_millis(100)).expect("collected");
@@ -332,12 +328,17 @@ fn child_that_stores() {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the way from a test to its child")]
 #[test]
 fn a_process_that_is_killed_leaves_nothing_half_done() {
+    if let Some(dir) = std::env::var_os(CHILD_FOLDER) {
+        return store_for_ever(Path::new(&dir));
+    }
     let dir = tempfile::tempdir().expect("a folder");
     let child = || {
         let mut command = std::process::Command::new(std::env::current_exe().expect("this test"));
-        command.args(["--exact", "store::child_that_stores", "--ignored", "--nocapture"]).env(CHILD_FOLDER, dir.path());
+        command.args(["--exact", "store::a_process_that_is_killed_leaves_nothing_half_done", "--nocapture"]);
+        command.env(CHILD_FOLDER, dir.path());
         command.stdout(std::process::Stdio::piped()).spawn().expect("it starts")
     };
     let mut seen = 0;

@@ -14,8 +14,8 @@ const STORE: &str = "plugins";
 
 /// Sign an artifact with a key; needs no host
 ///
-/// By reference the signature is put beside the artifact in its registry, where `hostler` and `cosign verify` find it; by
-/// digest beside the artifact in the plugin store of the data folder. What is signed is the digest: a tag that moves
+/// By reference the signature is put beside the artifact in its registry, where `hostler` and `cosign verify` find it;
+/// by digest beside the artifact in the plugin store of the data folder. What is signed is the digest: a tag that moves
 /// takes no signature along.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
