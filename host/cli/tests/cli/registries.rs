@@ -66,7 +66,10 @@ fn what_cannot_be_pushed_or_signed_is_told() {
     let digest = format!("sha256:{}", "0".repeat(64));
     check(&["plugin", "sign", &digest, "--key", "acme.key"], 6, "does not have sha256:0000");
     check(&["plugin", "sign", "sha256:12", "--key", "acme.key"], 2, "is no digest");
-    let config =
-        home.file("config.toml", "[registries]\nlogins = [\"ghcr.io secret\"]\n");
-    check(&["plugin", "push", &file, "localhost:1/a:1", "--config", &config], 2, "a login is a registry, a name, and the file");
+    let config = home.file("config.toml", "[registries]\nlogins = [\"ghcr.io secret\"]\n");
+    check(
+        &["plugin", "push", &file, "localhost:1/a:1", "--config", &config],
+        2,
+        "a login is a registry, a name, and the file",
+    );
 }
