@@ -3,9 +3,12 @@
 mod grants;
 mod inspect;
 mod install;
+mod keygen;
 mod manage;
 mod operation;
+mod push;
 mod show;
+mod sign;
 mod source;
 
 use crate::context::Context;
@@ -30,7 +33,6 @@ enum Command {
     },
     Install(install::Install),
     Update(install::Update),
-    Inspect(inspect::Inspect),
     Grant(manage::Grant),
     Set(manage::Set),
     /// Let a plugin work again that was disabled or quarantined
@@ -50,18 +52,40 @@ enum Command {
     Bundle(manage::Bundle),
     Gc(manage::Gc),
     Dev(manage::Dev),
+    #[command(flatten)]
+    Offline(Offline),
+}
+
+/// What needs no running host.
+#[derive(clap::Subcommand, Debug)]
+enum Offline {
+    Inspect(inspect::Inspect),
+    Push(push::Arguments),
+    Sign(sign::Arguments),
+    Keygen(keygen::Arguments),
 }
 
 impl Arguments {
     pub(crate) fn run(self, ctx: &Context) -> Result<ExitCode, Failure> {
         match self.command {
-            Command::Inspect(command) => command.run(ctx)?,
+            Command::Offline(command) => command.run(ctx)?,
             command => {
                 let client = ctx.client()?;
                 ctx.block_on(command.ask(ctx, &client))?;
             }
         }
         Ok(ExitCode::Success)
+    }
+}
+
+impl Offline {
+    fn run(self, ctx: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Inspect(command) => command.run(ctx),
+            Self::Push(command) => command.run(ctx),
+            Self::Sign(command) => command.run(ctx),
+            Self::Keygen(command) => command.run(ctx),
+        }
     }
 }
 
@@ -73,7 +97,7 @@ impl Command {
             Self::Get { plugin } => show::plugin(ctx, &client.plugin(&ctx.namespace, plugin.as_str()).await?),
             Self::Install(command) => command.run(ctx, client).await,
             Self::Update(command) => command.run(ctx, client).await,
-            Self::Inspect(command) => command.run(ctx),
+            Self::Offline(command) => command.run(ctx),
             Self::Grant(command) => command.run(ctx, client).await,
             Self::Set(command) => command.run(ctx, client).await,
             Self::Enable { plugin } => show::plugin(ctx, &client.enable_plugin(&ctx.namespace, plugin.as_str()).await?),
