@@ -64,13 +64,17 @@ impl ManifestIndices {
     pub(crate) fn find(pre: &InstancePre<Guest>) -> wasmtime::Result<Self> {
         match manifest::GuestIndices::new(pre) {
             Ok(indices) => Ok(Self::V1(indices)),
-            Err(error) => draft1::exports::hostler::plugin::manifest::GuestIndices::new(pre)
-                .map(Self::Draft1)
-                .map_err(|_| error),
+            Err(error) => {
+                draft1::exports::hostler::plugin::manifest::GuestIndices::new(pre).map(Self::Draft1).map_err(|_| error)
+            }
         }
     }
 
-    pub(crate) async fn call_describe(&self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<String> {
+    pub(crate) async fn call_describe(
+        &self,
+        store: &mut Store<Guest>,
+        instance: &Instance,
+    ) -> wasmtime::Result<String> {
         match self {
             Self::V1(indices) => indices.load(&mut *store, instance)?.call_describe(store).await,
             Self::Draft1(indices) => indices.load(&mut *store, instance)?.call_describe(store).await,
@@ -82,9 +86,9 @@ impl TriggerIndices {
     pub(crate) fn find(pre: &InstancePre<Guest>) -> wasmtime::Result<Self> {
         match newest::GuestIndices::new(pre) {
             Ok(indices) => Ok(Self::V1(indices)),
-            Err(error) => draft1::exports::hostler::trigger::trigger::GuestIndices::new(pre)
-                .map(Self::Draft1)
-                .map_err(|_| error),
+            Err(error) => {
+                draft1::exports::hostler::trigger::trigger::GuestIndices::new(pre).map(Self::Draft1).map_err(|_| error)
+            }
         }
     }
 

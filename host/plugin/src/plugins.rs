@@ -330,9 +330,7 @@ impl Plugin {
         let plugin = source.name.clone();
         let call = Call::bare(None, "describe", Timestamp(0));
         let answer = invoke(self, call, |Called { exports, instance, store }| {
-            Box::pin(async move {
-                exports.describe(store, instance).await.map(Ok)
-            })
+            Box::pin(async move { exports.describe(store, instance).await.map(Ok) })
         });
         let (text, _) = answer.await.map_err(|error| LoadError::Describe(Box::new(error)))?;
         let read = Manifest::read(&text);

@@ -256,9 +256,14 @@ mod tests {
         for text in ["https://u:p@example.com/", "ftp://example.com/", "https://", "https://example.com/a/%2e%2e/b"] {
             Target::parse(text).expect_err(text);
         }
-        for text in
-            ["https://*x.example.com/", "https://a.*.com/", "https://example.com/?q=1", "example.com", "https://*.*.x/", "https://a:*b/"]
-        {
+        for text in [
+            "https://*x.example.com/",
+            "https://a.*.com/",
+            "https://example.com/?q=1",
+            "example.com",
+            "https://*.*.x/",
+            "https://a:*b/",
+        ] {
             UrlPattern::parse(text).expect_err(text);
         }
     }

@@ -63,7 +63,8 @@ pub(crate) fn check(component: &[u8]) -> Result<Face, String> {
     let known: &[(Role, &str)] = if is_draft { &draft } else { &ROLES };
     let found: Vec<_> = known.iter().filter(|(_, name)| exports.contains(*name)).collect();
     let wanted: Vec<&str> = found.iter().map(|(_, name)| *name).collect();
-    let world = world(&mut types, if is_draft { DRAFT_1 } else { IMPORTS }, &wanted).map_err(|error| format!("  the contract cannot be read: {error}"))?;
+    let world = world(&mut types, if is_draft { DRAFT_1 } else { IMPORTS }, &wanted)
+        .map_err(|error| format!("  the contract cannot be read: {error}"))?;
     let mut lines = if found.is_empty() { vec![no_role(&exports)] } else { Vec::new() };
     if let Err(report) = validate_target(&types, world, package.ty()) {
         lines.extend(told(&report, &exports));

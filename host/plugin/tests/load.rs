@@ -1,8 +1,8 @@
 //! What is not a plugin does not load, and each error says all that is wrong; what is compiled is kept safely.
 
-mod support;
 #[path = "support/by_hand.rs"]
 mod by_hand;
+mod support;
 
 use hostler_plugin::{CompileError, Compiler, LoadError, Plugins, Runtime, RuntimeConfig};
 use std::os::unix::fs::PermissionsExt;
@@ -163,8 +163,7 @@ async fn a_plugin_that_was_built_for_an_older_contract_still_loads() {
     let plugin = plugins(&house, vec![source("older", &path)]).await.get("older").expect("it loads");
     assert_eq!((plugin.version(), plugin.roles()), ("0.1.0", &[hostler_plugin::Role::Trigger][..]));
     assert!(plugin.grants().kv, "what it imports says that it wants a memory");
-    let call =
-        plugin.upcoming(&support::subscription(serde_json::json!({})), hostler_model::Timestamp(0), 1).await;
+    let call = plugin.upcoming(&support::subscription(serde_json::json!({})), hostler_model::Timestamp(0), 1).await;
     let error = call.expect_err("it traps");
     assert!(matches!(error.failure, hostler_plugin::Failure::Trap(_)), "it was called in its own words: {error}");
 }

@@ -1,8 +1,8 @@
 //! What a plugin can reach is what was asked for and granted, and not the least bit more; each refusal says why.
 
-mod support;
 #[path = "support/server.rs"]
 mod server;
+mod support;
 
 use hostler_model::{Slug, Timestamp};
 use hostler_plugin::{
@@ -97,7 +97,8 @@ async fn a_request_goes_where_it_is_asked_for_and_granted_and_nowhere_else() {
     let (house, server) = (place(), Server::start().await);
     let granted = Grants { http: vec![http(&server.url("/granted/"), true)], ..Grants::default() };
     let plugin = loaded(&house, granted, LimitSettings::default()).await;
-    let good = act(&plugin, json!({"op": "http", "url": server.url("/granted/x?q=1"), "headers": {"x-own": "1"}})).await;
+    let good =
+        act(&plugin, json!({"op": "http", "url": server.url("/granted/x?q=1"), "headers": {"x-own": "1"}})).await;
     assert_eq!((&good["ok"]["status"], &good["ok"]["body"]), (&json!(200), &json!("at /granted/x")));
     for (wrong, why) in [
         (server.url("/other"), "not granted"),
@@ -179,7 +180,8 @@ async fn the_address_that_was_checked_is_the_one_that_is_connected_to() {
         Box::pin(async move { Ok(vec![SocketAddr::from((address, port))]) })
     });
     let house = house_with(Services { egress: Egress::default().with_resolver(changing), secrets: secrets() });
-    let grants = Grants { http: vec![http(&format!("http://named.example:{}/", server.port), false)], ..Grants::default() };
+    let grants =
+        Grants { http: vec![http(&format!("http://named.example:{}/", server.port), false)], ..Grants::default() };
     let plugin = loaded(&house, grants, LimitSettings::default()).await;
     let url = format!("http://named.example:{}/", server.port);
     let first = act(&plugin, json!({"op": "http", "url": url, "timeout_ms": 300})).await;
@@ -224,7 +226,8 @@ async fn sizes_times_and_numbers_of_requests_have_limits() {
     let plugin = loaded(&house, grants, limits).await;
     let large = act(&plugin, get(&server.url("/large"))).await;
     assert!(refusal(&large).0 == "limit" && refusal(&large).1.contains("limits.http_bytes_max"), "{large}");
-    let body = act(&plugin, json!({"op": "http", "method": "POST", "url": server.url("/"), "body_bytes": 2 << 20})).await;
+    let body =
+        act(&plugin, json!({"op": "http", "method": "POST", "url": server.url("/"), "body_bytes": 2 << 20})).await;
     assert!(body["refused"] == "limit" || body["ok"].is_null(), "{body}");
     let begun = std::time::Instant::now();
     let never = act(&plugin, json!({"op": "http", "url": server.url("/never"), "timeout_ms": 100})).await;
@@ -241,15 +244,15 @@ async fn sizes_times_and_numbers_of_requests_have_limits() {
 #[tokio::test]
 async fn a_subscription_narrows_what_its_plugin_may() {
     let (house, server) = (place(), Server::start().await);
-    let plugin =
-        loaded(&house, Grants { http: vec![http(&server.url("/"), true)], ..grants_of_secrets() }, LimitSettings::default())
-            .await;
-    let narrowing =
-        Narrowing { http: Some(vec![url(&server.url("/only/"))]), secrets: Some(vec![slug("webhook")]) };
-    let narrowed = |act: Value| Subscription {
-        narrowing: Arc::new(narrowing.clone()),
-        ..subscription(json!({ "act": act }))
-    };
+    let plugin = loaded(
+        &house,
+        Grants { http: vec![http(&server.url("/"), true)], ..grants_of_secrets() },
+        LimitSettings::default(),
+    )
+    .await;
+    let narrowing = Narrowing { http: Some(vec![url(&server.url("/only/"))]), secrets: Some(vec![slug("webhook")]) };
+    let narrowed =
+        |act: Value| Subscription { narrowing: Arc::new(narrowing.clone()), ..subscription(json!({ "act": act })) };
     assert_eq!(act_as(&plugin, &narrowed(get(&server.url("/only/x")))).await["ok"]["status"], 200);
     let told = act_as(&plugin, &narrowed(get(&server.url("/other")))).await;
     assert!(refusal(&told).1.contains("its subscription narrows it"), "{told}");
@@ -269,10 +272,10 @@ async fn secrets_are_used_as_granted_and_never_seen() {
         mac.update(b"hello");
         mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
-    let verify = |signature: String| {
-        json!({"op": "verify", "secret": "webhook", "algorithm": "hmac-sha256", "message": "hello", "signature": signature})
-    };
-    for (signature, right) in [(by(b"new-key"), true), (by(b"old-key"), true), (by(b"another"), false), (String::new(), false)] {
+    let verify = |signature: String| json!({"op": "verify", "secret": "webhook", "algorithm": "hmac-sha256", "message": "hello", "signature": signature});
+    for (signature, right) in
+        [(by(b"new-key"), true), (by(b"old-key"), true), (by(b"another"), false), (String::new(), false)]
+    {
         assert_eq!(act(&plugin, verify(signature.clone())).await["ok"], right, "{signature}");
     }
     let sign = |secret: &str, algorithm: &str| json!({"op": "sign", "secret": secret, "algorithm": algorithm, "message": "hello"});
@@ -280,7 +283,10 @@ async fn secrets_are_used_as_granted_and_never_seen() {
     assert_eq!(act(&plugin, json!({"op": "reveal", "secret": "open"})).await["ok"], "in the open");
     for (asked, why) in [
         (json!({"op": "reveal", "secret": "token"}), "its manifest does not ask for this use"),
-        (json!({"op": "verify", "secret": "webhook", "algorithm": "hmac-sha1", "message": "", "signature": ""}), "not granted"),
+        (
+            json!({"op": "verify", "secret": "webhook", "algorithm": "hmac-sha1", "message": "", "signature": ""}),
+            "not granted",
+        ),
         (sign("keys", "ed25519"), "not granted"),
         (json!({"op": "reveal", "secret": "another"}), "its manifest does not ask for it"),
         (sign("webhook", "md5"), "no algorithm"),
@@ -289,7 +295,8 @@ async fn secrets_are_used_as_granted_and_never_seen() {
         assert!(refusal(&told).0 == "denied" && refusal(&told).1.contains(why), "{told}");
     }
     let missing = Grants { secrets: [(slug("open"), secret("nowhere", &["reveal"]))].into(), ..Grants::default() };
-    let told = act(&loaded(&house, missing, LimitSettings::default()).await, json!({"op": "reveal", "secret": "open"})).await;
+    let told =
+        act(&loaded(&house, missing, LimitSettings::default()).await, json!({"op": "reveal", "secret": "open"})).await;
     assert!(refusal(&told).0 == "missing" && refusal(&told).1.contains("hostler secret set nowhere"), "{told}");
 }
 
@@ -324,7 +331,8 @@ async fn keys_sign_what_others_verify() {
     let signed = act(&plugin, sign("ed25519")).await["ok"].as_str().expect("a signature").to_owned();
     let public = UnparsedPublicKey::new(&signature::ED25519, ed25519_pair.public_key().as_ref());
     public.verify(b"hello", &unhex(&signed)).expect("it verifies elsewhere");
-    let verify = json!({"op": "verify", "secret": "keys", "algorithm": "ed25519", "message": "hello", "signature": signed});
+    let verify =
+        json!({"op": "verify", "secret": "keys", "algorithm": "ed25519", "message": "hello", "signature": signed});
     assert_eq!(act(&plugin, verify).await["ok"], true);
     let plugin = loaded(&house, with("rsa"), LimitSettings::default()).await;
     let signed = act(&plugin, sign("rsa-pkcs1-sha256")).await["ok"].as_str().expect("a signature").to_owned();

@@ -1,8 +1,8 @@
 //! Every role once through its typed call, with a real component: what goes in, what comes out, what is refused.
 
-mod support;
 #[path = "support/server.rs"]
 mod server;
+mod support;
 
 use bytes::Bytes;
 use hostler_model::{Duration, Timestamp};
@@ -194,7 +194,10 @@ async fn a_callback_that_answers_503_is_tried_again_when_it_says_so() {
     };
     plugin.relay(report(server.url("/report")), 2).await.expect("relayed");
     let came = server.came().remove(0);
-    assert_eq!((&came.body[..], &came.headers["x-sequence"], &came.headers["x-attempt"]), (&b"half way"[..], &"3".parse().expect("a header"), &"2".parse().expect("a header")));
+    assert_eq!(
+        (&came.body[..], &came.headers["x-sequence"], &came.headers["x-attempt"]),
+        (&b"half way"[..], &"3".parse().expect("a header"), &"2".parse().expect("a header"))
+    );
     let busy = plugin.relay(report(server.url("/busy")), 1).await.expect_err("busy");
     let Failure::Temporary { after, .. } = &busy.failure else { panic!("{busy}") };
     assert_eq!(*after, Some(Duration::from_secs(7)));
@@ -202,7 +205,8 @@ async fn a_callback_that_answers_503_is_tried_again_when_it_says_so() {
     assert!(matches!(gone.failure, Failure::Failed(_)), "{gone}");
     // Whatever is granted, a report goes to its own callback's origin only.
     let other = Server::start().await;
-    let away = plugin.relay(report(format!("{}?to={}", server.url("/elsewhere"), other.port)), 1).await.expect_err("away");
+    let away =
+        plugin.relay(report(format!("{}?to={}", server.url("/elsewhere"), other.port)), 1).await.expect_err("away");
     assert!(away.to_string().contains("denied"), "{away}");
 }
 

@@ -16,13 +16,18 @@ pub(crate) fn act(told: &Value) -> Value {
         }
         "sign" => {
             let message = [secrets::Part::Bytes(text("message").into())];
-            secrets::sign(&text("secret"), &text("algorithm"), &message).map(|signature| Value::from(to_hex(&signature)))
+            secrets::sign(&text("secret"), &text("algorithm"), &message)
+                .map(|signature| Value::from(to_hex(&signature)))
         }
         "equals" => secrets::equals(&text("secret"), text("value").as_bytes()).map(Value::from),
-        "reveal" => secrets::reveal(&text("secret")).map(|value| Value::from(String::from_utf8_lossy(&value).into_owned())),
+        "reveal" => {
+            secrets::reveal(&text("secret")).map(|value| Value::from(String::from_utf8_lossy(&value).into_owned()))
+        }
         "kv-get" => {
             let value = kv::get(&text("scope"), &text("key"));
-            value.map(|value| value.map_or(Value::Null, |value| Value::from(String::from_utf8_lossy(&value).into_owned())))
+            value.map(|value| {
+                value.map_or(Value::Null, |value| Value::from(String::from_utf8_lossy(&value).into_owned()))
+            })
         }
         "kv-set" => kv::set(&text("scope"), &text("key"), text("value").as_bytes()).map(|()| Value::Null),
         "kv-fill" => (0..told["count"].as_u64().unwrap_or(1))
@@ -30,7 +35,9 @@ pub(crate) fn act(told: &Value) -> Value {
             .map(|()| Value::Null),
         "files" => files::paths().map(Value::from),
         "file" => files::read(&text("path")).map(|bytes| Value::from(String::from_utf8_lossy(&bytes).into_owned())),
-        "template" => templates::read(&text("path")).map(|bytes| Value::from(String::from_utf8_lossy(&bytes).into_owned())),
+        "template" => {
+            templates::read(&text("path")).map(|bytes| Value::from(String::from_utf8_lossy(&bytes).into_owned()))
+        }
         "settings" => Ok(serde_json::from_str(&config::get()).unwrap_or_default()),
         "all" => Ok(told["acts"].as_array().into_iter().flatten().map(act).collect()),
         other => Ok(json!({"unknown": other})),
@@ -77,7 +84,8 @@ fn send(told: &Value) -> Result<Value, Refusal> {
 }
 
 fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.chars().filter_map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
+    let digits: Vec<u8> =
+        text.chars().filter_map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
     digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 

@@ -1,5 +1,7 @@
 //! Components made by hand from WebAssembly text, for what no language's tools would build.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::path::Path;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, WorldId};

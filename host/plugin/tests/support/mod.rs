@@ -10,7 +10,7 @@ use built::components;
 use hostler_model::{Slug, SubscriptionId, Timestamp};
 use hostler_plugin::{
     Compiler, Component, Grants, LimitSettings, LoadError, Plugin, PluginSource, Plugins, Runtime, RuntimeConfig,
-    Subscription,
+    Services, Subscription,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

@@ -71,9 +71,8 @@ async fn answer(
     let to = |status: u16, location: String| {
         Response::builder().status(status).header("location", location).body(Full::default()).expect("good")
     };
-    let says = |status: StatusCode, text: Vec<u8>| {
-        Response::builder().status(status).body(Full::from(text)).expect("good")
-    };
+    let says =
+        |status: StatusCode, text: Vec<u8>| Response::builder().status(status).body(Full::from(text)).expect("good");
     Ok(match path.as_str() {
         "/metadata" => to(302, "http://169.254.169.254/latest/meta-data/".into()),
         "/elsewhere" => to(302, format!("http://other.example:{port}/stolen")),
