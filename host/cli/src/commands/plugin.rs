@@ -69,7 +69,7 @@ fn get(ctx: &Context, plugin: &Plugin) -> Result<(), Failure> {
     }
     for line in &plugin.log {
         let message = terminal::harmless(line.message.as_bytes());
-        let _ = writeln!(text, "  {} {} {message}", time::local(line.at.0), line.level);
+        let _ = writeln!(text, "  {} {} {message}", time::utc(line.at.0), line.level);
     }
     ctx.printer.result(&text)
 }
