@@ -104,6 +104,11 @@ impl Inbox {
         self.commands_max - self.places.available_permits()
     }
 
+    /// Some came since the last look.
+    pub(crate) fn has_commands(&self) -> bool {
+        !self.lock().taken.commands.is_empty()
+    }
+
     /// Takes all that waits. Waits itself, for `wait` at most (None: for ever), when there is nothing.
     pub(crate) fn take(&self, wait: Option<Duration>) -> Taken {
         let nothing = |state: &mut State| {
