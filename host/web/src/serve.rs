@@ -1,8 +1,8 @@
 //! Takes connections and answers them until it is told to stop.
 //!
 //! Invariants: a connection that sends its head too slowly, or too large a one, is closed; there is a bound on how many
-//! are open, and one more is told so; stopping ends streams at once, lets answers that are under way finish for a while, and then closes what is
-//! left.
+//! are open, and one more is told so; stopping ends streams at once, lets answers that are under way finish for a
+//! while, and then closes what is left.
 
 use crate::error::Error;
 use crate::{Listen, ListenError, Web, router};

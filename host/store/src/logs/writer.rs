@@ -285,8 +285,8 @@ fn look_at(path: &Path) -> Result<Tail, Error> {
     Ok(tail)
 }
 
-/// What the host itself has said: who is at a limit has its mark already, or was cut off just before it and gets it with
-/// the next byte that is dropped; and what is missing.
+/// What the host itself has said: who is at a limit has its mark already, or was cut off just before it and gets it
+/// with the next byte that is dropped; and what is missing.
 fn look_at_words(path: &Path, tail: &mut Tail) -> Result<(), Error> {
     let said = LogFilter { stream: Some(LogStream::Host), ..LogFilter::default() };
     for record in LogReader::new(path.to_path_buf(), 0, said) {

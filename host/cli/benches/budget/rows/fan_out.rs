@@ -1,5 +1,5 @@
-//! Tasks that do nothing, ten thousand and a hundred thousand of them in one run: what the engine itself costs, in time and in
-//! memory.
+//! Tasks that do nothing, ten thousand and a hundred thousand of them in one run: what the engine itself costs, in time
+//! and in memory.
 //!
 //! Held against the same rows written by plain SQLite in batches of the same size.
 
