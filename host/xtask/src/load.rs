@@ -25,10 +25,13 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         match word.as_str() {
             "--minutes" => settings.push(("HOSTLER_LOAD_MINUTES", crate::number(word, value)?)),
             "--clients" => settings.push(("HOSTLER_LOAD_CLIENTS", crate::number(word, value)?)),
+            "--readers" => settings.push(("HOSTLER_LOAD_READERS", crate::number(word, value)?)),
             "--seed" => settings.push(("HOSTLER_LOAD_SEED", crate::number(word, value)?)),
             // Cargo starts a test in the folder of its package, and a person means the folder they are in.
             "--json" => settings.push(("HOSTLER_LOAD_JSON", std::path::absolute(value)?.display().to_string())),
-            _ => bail!("unexpected argument `{word}`: known are --minutes, --clients, --seed, --json and --dev"),
+            _ => bail!(
+                "unexpected argument `{word}`: known are --minutes, --clients, --readers, --seed, --json and --dev"
+            ),
         }
     }
     if !profile.is_empty() {

@@ -46,7 +46,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "load",
-        about: "Ask for more than the host can do: [--dev] [--minutes N] [--clients N] [--seed S] [--json FILE]",
+        about: "Ask for more than the host can do: [--dev] [--minutes N] [--clients N] [--readers N] [--seed S] [--json FILE]",
         run: load::run,
     },
     Command { name: "docs", about: "Write docs/reference again; --check only compares", run: docs::run },

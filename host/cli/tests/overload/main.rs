@@ -38,7 +38,11 @@ use story::{Scale, Story};
 async fn overload_is_refused_and_nothing_acknowledged_is_lost() {
     let seed = setting("HOSTLER_LOAD_SEED").unwrap_or_else(|| RandomState::new().hash_one(std::process::id()));
     let scale = match setting("HOSTLER_LOAD_MINUTES") {
-        Some(minutes) => Scale::full(Duration::from_secs(60 * minutes), setting("HOSTLER_LOAD_CLIENTS")),
+        Some(minutes) => {
+            let some = |name| setting(name).map(|count| usize::try_from(count).expect("a count"));
+            let (clients, readers) = (some("HOSTLER_LOAD_CLIENTS"), some("HOSTLER_LOAD_READERS"));
+            Scale::full(Duration::from_secs(60 * minutes), clients, readers)
+        }
         None => Scale::short(),
     };
     println!("the same choices again with seed {seed}");

@@ -37,11 +37,11 @@ const GROWTH_MAX: f64 = 1.1;
 
 impl Scale {
     /// Limits are as delivered.
-    pub(crate) fn full(time: Duration, clients: Option<u64>) -> Self {
+    pub(crate) fn full(time: Duration, clients: Option<usize>, readers: Option<usize>) -> Self {
         Self {
             time,
-            clients: clients.map_or(200, |clients| usize::try_from(clients).expect("a number of clients")),
-            readers: 100,
+            clients: clients.unwrap_or(200),
+            readers: readers.unwrap_or(100),
             storm: (1_500, Duration::from_secs(3), Duration::from_secs(25)),
             runs_over: 1_000_000,
             runs_open: 10_000,
