@@ -53,7 +53,7 @@ impl DebianRegistry {
         drop(listener);
         std::fs::write(folder.path().join("users"), include_str!("registry-users")).expect("written");
         let config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: FOLDER}}, delete: {{enabled: true}}}}\n\
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: FOLDER}}}}\n\
              http: {{addr: '{address}'{tls}}}\n{auth}"
         );
         if !tls.is_empty() {
