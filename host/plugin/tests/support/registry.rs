@@ -26,7 +26,7 @@ impl DebianRegistry {
         Self::start("127.0.0.1", "", "auth: {htpasswd: {realm: tests, path: FOLDER/users}}\n")
     }
 
-    /// Speaks TLS, at an address of this machine that does not look like one. Its certificate is in [`Self::authority`].
+    /// Speaks TLS, at an address of this machine that does not look like one, with the certificate in `authority`.
     pub(crate) fn with_tls() -> Option<Self> {
         Self::start("0.0.0.0", ", tls: {certificate: FOLDER/tls.pem, key: FOLDER/tls.key}", "")
     }
