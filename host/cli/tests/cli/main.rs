@@ -10,9 +10,13 @@ mod isolation;
 mod keep;
 mod local;
 mod offline;
+mod plugins;
 mod registries;
 mod serve;
 mod support;
+
+#[path = "../../../plugin/tests/support/built.rs"]
+mod built;
 
 #[path = "../../../engine/tests/support/containers.rs"]
 mod container_engine;
