@@ -29,9 +29,10 @@ use tokio::sync::mpsc;
 use wasmtime::component::InstancePre;
 
 /// The plugins in the binary: what subscriptions call them, and the component.
-const BUILTINS: [(&str, &[u8]); 2] = [
+const BUILTINS: [(&str, &[u8]); 3] = [
     ("cron", include_bytes!(concat!(env!("OUT_DIR"), "/crontab.wasm"))),
     ("interval", include_bytes!(concat!(env!("OUT_DIR"), "/interval.wasm"))),
+    ("yaml", include_bytes!(concat!(env!("OUT_DIR"), "/yaml.wasm"))),
 ];
 
 /// Where a plugin's component comes from.
