@@ -131,7 +131,7 @@ fn this_program() -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::new(ExitCode::Unavailable, format!("the path of this program is not known: {error}")))
 }
 
-/// Where WebAssembly runs that is given nothing: no secrets, no network. What it compiles is kept in the folder `cache`.
+/// Where WebAssembly runs that is given nothing: no secrets, no network. What it compiles is kept in `cache`.
 pub(crate) fn bare_runtime(config: &Config, cache: &Path) -> Result<Runtime, Failure> {
     start_runtime(runtime_config(config, cache)?)
 }

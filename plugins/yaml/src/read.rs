@@ -47,7 +47,8 @@ fn text(bytes: &[u8]) -> Result<&str, Wrong> {
 
 /// `c-printable` of YAML 1.2.2.
 fn is_printable(c: char) -> bool {
-    matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+    let is_ascii = matches!(c, '\t' | '\n' | '\r' | ' '..='~');
+    is_ascii || matches!(c, '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
 /// The place behind a text.

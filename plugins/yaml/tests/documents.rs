@@ -60,9 +60,10 @@ tasks:
             }
         }
     });
-    assert_eq!(read(text), [expected.clone()]);
-    assert_eq!(read(&text.replace('\n', "\r\n")), [expected.clone()], "with the line ends of another system");
-    assert_eq!(read(&format!("\u{feff}{text}")), [expected], "with a byte-order mark");
+    let expected = [expected];
+    assert_eq!(read(text), expected);
+    assert_eq!(read(&text.replace('\n', "\r\n")), expected, "with the line ends of another system");
+    assert_eq!(read(&format!("\u{feff}{text}")), expected, "with a byte-order mark");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Which builder reads a file: the one that was named, else the only one of the config and of the binary that is meant for
-//! files of this name.
+//! Which builder reads a file: the one that was named, else the only one of the config and of the binary that is meant
+//! for files of this name.
 //!
 //! Invariant: where two could be meant, none is taken. Must not know: what is in the file.
 

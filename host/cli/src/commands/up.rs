@@ -12,9 +12,9 @@ use std::path::PathBuf;
 
 /// Register the pipeline in a file and release it
 ///
-/// A file that is not JSON goes through a builder: `*.yaml` and `*.yml` through the built-in `yaml`. All documents of a file
-/// are checked before the first is registered. A document that is the latest version already makes no new one. Relative paths of components count from the folder
-/// of the file.
+/// A file that is not JSON goes through a builder: `*.yaml` and `*.yml` through the built-in `yaml`. All documents of a
+/// file are checked before the first is registered. A document that is the latest version already makes no new one.
+/// Relative paths of components count from the folder of the file.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   hostler up pipeline.yaml
