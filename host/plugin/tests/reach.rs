@@ -228,7 +228,8 @@ async fn sizes_times_and_numbers_of_requests_have_limits() {
     let large = act(&plugin, get(&server.url("/large"))).await;
     assert!(refusal(&large).0 == "limit" && refusal(&large).1.contains("limits.http_bytes_max"), "{large}");
     let body =
-        act(&plugin, json!({"op": "http", "method": "POST", "url": server.url("/"), "body_bytes": 2 << 20})).await;
+        act(&plugin, json!({"op": "http", "method": "POST", "url": server.url("/"), "body_bytes": (1 << 20) + 1}))
+            .await;
     assert!(body["refused"] == "limit" || body["ok"].is_null(), "{body}");
     let begun = std::time::Instant::now();
     let never = act(&plugin, json!({"op": "http", "url": server.url("/never"), "timeout_ms": 100})).await;

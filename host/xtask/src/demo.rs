@@ -17,7 +17,7 @@ use crate::machine::Machine;
 use crate::plugins;
 use crate::process::{self, Background, Stop};
 
-const PIPELINE: &str = "pipelines/hello/pipeline.json";
+const PIPELINE: &str = "pipelines/hello/pipeline.yaml";
 const READY_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(250);
 

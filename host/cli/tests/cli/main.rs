@@ -1,6 +1,7 @@
 //! The real binary, as a person or a script meets it: temporary home, cleared environment, output and exit status.
 
 mod backup;
+mod build;
 mod containers;
 mod demo;
 mod doctor;
@@ -16,7 +17,7 @@ mod serve;
 mod support;
 
 #[path = "../../../plugin/tests/support/built.rs"]
-mod built;
+mod components;
 
 #[path = "../../../engine/tests/support/containers.rs"]
 mod container_engine;

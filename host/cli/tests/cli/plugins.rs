@@ -1,6 +1,6 @@
 //! The operator's story with the real binary: look, agree, install, watch, change, update, move, remove.
 
-use crate::built::components;
+use crate::components::components;
 use crate::registry::DebianRegistry;
 use crate::support::{Home, until};
 use std::path::PathBuf;
