@@ -77,6 +77,10 @@ impl Target {
         self.url.origin() == other.url.origin()
     }
 
+    pub(crate) fn as_str(&self) -> &str {
+        self.url.as_str()
+    }
+
     /// What stands in the request line: path and query.
     pub(crate) fn path_and_query(&self) -> String {
         let query = self.url.query().map(|query| format!("?{query}")).unwrap_or_default();

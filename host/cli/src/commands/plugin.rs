@@ -7,6 +7,7 @@ mod manage;
 mod operation;
 mod show;
 mod source;
+mod test;
 
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -50,12 +51,14 @@ enum Command {
     Bundle(manage::Bundle),
     Gc(manage::Gc),
     Dev(manage::Dev),
+    Test(test::Arguments),
 }
 
 impl Arguments {
     pub(crate) fn run(self, ctx: &Context) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Inspect(command) => command.run(ctx)?,
+            Command::Test(command) => return command.run(ctx),
             command => {
                 let client = ctx.client()?;
                 ctx.block_on(command.ask(ctx, &client))?;
