@@ -4,6 +4,7 @@ mod grants;
 mod inspect;
 mod install;
 mod manage;
+mod new;
 mod operation;
 mod show;
 mod source;
@@ -51,6 +52,7 @@ enum Command {
     Bundle(manage::Bundle),
     Gc(manage::Gc),
     Dev(manage::Dev),
+    New(new::Arguments),
     Test(test::Arguments),
 }
 
@@ -58,6 +60,7 @@ impl Arguments {
     pub(crate) fn run(self, ctx: &Context) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Inspect(command) => command.run(ctx)?,
+            Command::New(command) => return command.run(ctx),
             Command::Test(command) => return command.run(ctx),
             command => {
                 let client = ctx.client()?;
@@ -89,6 +92,9 @@ impl Command {
             Self::Bundle(command) => command.run(ctx, client).await,
             Self::Gc(command) => command.run(ctx, client).await,
             Self::Dev(command) => command.run(ctx, client).await,
+            // Those that ask no host are met before one is looked for.
+            Self::New(command) => command.run(ctx).map(drop),
+            Self::Test(command) => command.run(ctx).map(drop),
         }
     }
 }
