@@ -11,6 +11,7 @@ mod crash;
 mod demo;
 mod docs;
 mod examples;
+mod house;
 mod machine;
 mod plugins;
 mod process;

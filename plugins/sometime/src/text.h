@@ -96,28 +96,21 @@ static inline uint64_t json_number(plugin_string_t json, const char *name)
     return number;
 }
 
-// A member that is text. Escapes beyond ASCII are left out: take a JSON library where they matter.
+// A member that is text. Of escapes by number only those below 256 are right: take a JSON library where more matter.
 static inline plugin_string_t json_string(plugin_string_t json, const char *name)
 {
     plugin_string_t text = copy(json);
     const char *at = json_member((const char *)text.ptr, name);
     plugin_string_t found = say("%s", at ? at : "");
-    size_t length = 0;
-    if (at && *at == '"') {
-        for (at++; *at != '"'; at++) {
-            uint8_t letter = (uint8_t)*at;
-            if (*at == '\\' && *++at != 'u') {
-                letter = *at == 'n' ? '\n' : *at == 't' ? '\t' : *at == 'r' ? '\r' : (uint8_t)*at;
-            } else if (*at == 'u') {
-                if (letter == '\\') {
-                    letter = (uint8_t)strtoul((char[]){at[3], at[4], 0}, NULL, 16);
-                    at += 4;
-                }
-            }
-            found.ptr[length++] = letter;
+    found.len = 0;
+    for (at = at && *at == '"' ? at + 1 : "\""; *at != '"'; at++) {
+        char letter = *at;
+        if (letter == '\\') {
+            letter = *++at == 'n' ? '\n' : *at == 't' ? '\t' : *at == 'r' ? '\r' : *at;
+            if (*at == 'u') letter = (char)strtoul((char[]){at[3], at[4], 0}, NULL, 16), at += 4;
         }
+        found.ptr[found.len++] = (uint8_t)letter;
     }
-    found.len = length;
     free(text.ptr);
     return found;
 }
