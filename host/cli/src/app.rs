@@ -123,11 +123,7 @@ pub(crate) fn sources(config: &Config, place: &Place) -> Result<Sources, Failure
     let unusable = |error: &dyn std::error::Error| Failure::new(ExitCode::Unavailable, chain(error));
     let store = oci::Store::open(&place.data.join("plugins"), config.limits.component_bytes);
     let store = store.map_err(|error| unusable(&error))?;
-    let registry = oci::Registry::new(oci::RegistryConfig {
-        plain_http: config.registries.plain_http.clone(),
-        docker_config: Some(config.registries.credentials.clone()),
-        ..oci::RegistryConfig::default()
-    });
+    let registry = oci::Registry::new(config.registries.client()?);
     Ok(Sources { store, registry, policy: Arc::new(policy::policy(&config.registries)?) })
 }
 

@@ -6,8 +6,10 @@
 
 mod layers;
 mod reader;
+mod registries;
 
 pub(crate) use layers::{DEFAULTS, Entry, Origin, variable_of};
+pub(crate) use registries::Registries;
 
 use crate::environment::Environment;
 use crate::exit_code::ExitCode;
@@ -114,16 +116,6 @@ pub(crate) enum Key {
 pub(crate) struct Http {
     /// More authorities that plugins' requests trust.
     pub(crate) ca_file: Option<PathBuf>,
-}
-
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Registries {
-    pub(crate) plain_http: Vec<String>,
-    /// As written: a place and what is asked of what comes from there.
-    pub(crate) policy: Vec<String>,
-    pub(crate) trust_root: Option<PathBuf>,
-    /// Docker's own `config.json`.
-    pub(crate) credentials: PathBuf,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -270,12 +262,7 @@ fn read(reader: &mut Reader, environment: &Environment, folder: Option<&Path>) -
         container: container(reader, environment),
         key: key(reader),
         http: Http { ca_file: reader.path("http.ca_file") },
-        registries: Registries {
-            plain_http: reader.names("registries.plain_http"),
-            policy: reader.names("registries.policy"),
-            trust_root: reader.path("registries.trust_root"),
-            credentials: environment.docker_config(),
-        },
+        registries: registries::read(reader, environment),
         log: Log {
             level: reader.level("log.level"),
             format: reader.choice("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),

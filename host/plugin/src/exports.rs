@@ -3,14 +3,15 @@
 //! Looked up once when a plugin is linked. Must not know: what a role is asked.
 
 use crate::Role;
-use crate::bindings::exports::hostler::{builder, extension, plugin, relay, renderer, trigger};
+use crate::bindings::exports::hostler::{builder, extension, relay, renderer};
+use crate::contract::{ManifestIndices, Trigger, TriggerIndices};
 use crate::host::Guest;
 use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Result, Store};
 
 pub(crate) struct Exports {
-    manifest: plugin::manifest::GuestIndices,
-    trigger: Option<trigger::trigger::GuestIndices>,
+    manifest: ManifestIndices,
+    trigger: Option<TriggerIndices>,
     inbound: Option<extension::inbound::GuestIndices>,
     outbound: Option<extension::outbound::GuestIndices>,
     builder: Option<builder::builder::GuestIndices>,
@@ -32,8 +33,8 @@ impl Exports {
     pub(crate) fn find(pre: &InstancePre<Guest>, roles: &[Role]) -> Result<Self> {
         let has = |role| roles.contains(&role).then_some(());
         Ok(Self {
-            manifest: plugin::manifest::GuestIndices::new(pre)?,
-            trigger: has(Role::Trigger).map(|()| trigger::trigger::GuestIndices::new(pre)).transpose()?,
+            manifest: ManifestIndices::find(pre)?,
+            trigger: has(Role::Trigger).map(|()| TriggerIndices::find(pre)).transpose()?,
             inbound: has(Role::Inbound).map(|()| extension::inbound::GuestIndices::new(pre)).transpose()?,
             outbound: has(Role::Outbound).map(|()| extension::outbound::GuestIndices::new(pre)).transpose()?,
             builder: has(Role::Builder).map(|()| builder::builder::GuestIndices::new(pre)).transpose()?,
@@ -42,11 +43,11 @@ impl Exports {
         })
     }
 
-    pub(crate) fn manifest(&self, store: &mut Store<Guest>, instance: &Instance) -> Result<plugin::manifest::Guest> {
-        self.manifest.load(store, instance)
+    pub(crate) async fn describe(&self, store: &mut Store<Guest>, instance: &Instance) -> Result<String> {
+        self.manifest.call_describe(store, instance).await
     }
 
-    role!(trigger, Role::Trigger, trigger::trigger::Guest);
+    role!(trigger, Role::Trigger, Trigger);
     role!(inbound, Role::Inbound, extension::inbound::Guest);
     role!(outbound, Role::Outbound, extension::outbound::Guest);
     role!(builder, Role::Builder, builder::builder::Guest);

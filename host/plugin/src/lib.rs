@@ -13,6 +13,7 @@ pub mod capability;
 pub mod cases;
 pub mod command;
 pub mod compile;
+mod contract;
 pub mod egress;
 mod engine;
 mod exports;

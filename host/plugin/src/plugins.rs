@@ -330,14 +330,13 @@ impl Plugin {
         let plugin = source.name.clone();
         let call = Call::bare(None, "describe", Timestamp(0));
         let answer = invoke(self, call, |Called { exports, instance, store }| {
-            Box::pin(async move {
-                let guest = exports.manifest(store, instance)?;
-                guest.call_describe(store).await.map(Ok)
-            })
+            Box::pin(async move { exports.describe(store, instance).await.map(Ok) })
         });
         let (text, _) = answer.await.map_err(|error| LoadError::Describe(Box::new(error)))?;
         let read = Manifest::read(&text);
-        let (manifest, checks) = read.map_err(|problems| LoadError::Manifest { plugin: plugin.clone(), problems })?;
+        let (mut manifest, checks) =
+            read.map_err(|problems| LoadError::Manifest { plugin: plugin.clone(), problems })?;
+        self.inner.face.asks_without_words(&mut manifest);
         self.check_manifest(&manifest).map_err(|problems| LoadError::Manifest { plugin: plugin.clone(), problems })?;
         let settings = match check {
             Settings::Now => checks.settings(&source.settings),

@@ -191,6 +191,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     host::http::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     builder::files::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     renderer::templates::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    crate::contract::link(&mut linker)?;
     Ok(linker)
 }
 

@@ -1,7 +1,7 @@
 //! Where a request goes, and patterns of such places: scheme, host, port and the beginning of a path.
 //!
-//! A pattern is written as a URL: `https://api.example.com/v1/`, `https://*.example.com/`, `https://*/` (any host). It
-//! matches one scheme and one port; its path matches whole segments. Invariant: a target has been through the URL
+//! A pattern is written as a URL: `https://api.example.com/v1/`, `https://*.example.com/`, `https://*/` (any host),
+//! `https://*:*/` (any host and port). It matches one scheme; its path matches whole segments. Invariant: a target has been through the URL
 //! parser, so what is compared is what is sent.
 
 use serde::{Deserialize, Serialize};
@@ -107,7 +107,8 @@ impl Target {
 pub struct UrlPattern {
     scheme: String,
     host: Host,
-    port: u16,
+    /// None: any.
+    port: Option<u16>,
     path: String,
 }
 
@@ -127,6 +128,12 @@ impl UrlPattern {
             |why: String| format!("`{text}` is no URL pattern: {why}; one looks like https://api.example.com/v1/");
         // The parser knows no star in a host, so a name stands in for it.
         let spelled = text.replacen("://*", &format!("://{WILD}"), 1);
+        // Nor one in place of a port.
+        let (front, any_port) = match spelled.split_once("://").and_then(|(_, rest)| rest.split_once(":*")) {
+            Some((_, rest)) if rest.is_empty() || rest.starts_with('/') => (spelled.replacen(":*", "", 1), true),
+            Some(_) | None => (spelled, false),
+        };
+        let spelled = front;
         let target = Target::parse(&spelled).map_err(|why| wrong(why.replace(WILD, "*")))?;
         if target.url.query().is_some() {
             return Err(wrong("it may have no query".into()));
@@ -139,17 +146,17 @@ impl UrlPattern {
                 _ => return Err(wrong("a star stands for a whole label".into())),
             },
         };
-        if text.matches('*').count() > usize::from(!matches!(host, Host::Exactly(_))) {
-            return Err(wrong("one star may stand at the beginning of the host".into()));
+        if text.matches('*').count() > usize::from(!matches!(host, Host::Exactly(_))) + usize::from(any_port) {
+            return Err(wrong("a star may stand at the beginning of the host and for the port".into()));
         }
-        let (scheme, port) = (target.url.scheme().to_owned(), target.port());
+        let (scheme, port) = (target.url.scheme().to_owned(), (!any_port).then(|| target.port()));
         Ok(Self { scheme, host, port, path: target.url.path().into() })
     }
 
     /// All paths of the place where this target is.
     pub(crate) fn origin_of(target: &Target) -> Self {
         let scheme = target.url.scheme().to_owned();
-        Self { scheme, host: Host::Exactly(target.host().into()), port: target.port(), path: "/".into() }
+        Self { scheme, host: Host::Exactly(target.host().into()), port: Some(target.port()), path: "/".into() }
     }
 
     pub fn matches(&self, target: &Target) -> bool {
@@ -158,7 +165,8 @@ impl UrlPattern {
             Host::Exactly(host) => host == target.host(),
             Host::Below(domain) => below(target.host(), domain),
         };
-        host && self.scheme == target.url.scheme() && self.port == target.port() && self.holds(target.url.path())
+        let port = self.port.is_none_or(|port| port == target.port());
+        host && port && self.scheme == target.url.scheme() && self.holds(target.url.path())
     }
 
     /// Whether each target of the other is one of this.
@@ -170,7 +178,8 @@ impl UrlPattern {
             (Host::Exactly(one), Host::Exactly(two)) => one == two,
             (Host::Exactly(_) | Host::Below(_), Host::Any) | (Host::Exactly(_), Host::Below(_)) => false,
         };
-        host && self.scheme == other.scheme && self.port == other.port && self.holds(&other.path)
+        let port = self.port.is_none() || self.port == other.port;
+        host && port && self.scheme == other.scheme && self.holds(&other.path)
     }
 
     /// Whether the pattern names this one host, spelled as an address or a name.
@@ -196,7 +205,11 @@ impl fmt::Display for UrlPattern {
             Host::Exactly(host) => host.clone(),
         };
         let own = if self.scheme == "https" { 443 } else { 80 };
-        let port = if self.port == own { String::new() } else { format!(":{}", self.port) };
+        let port = match self.port {
+            None => ":*".into(),
+            Some(port) if port == own => String::new(),
+            Some(port) => format!(":{port}"),
+        };
         write!(f, "{}://{host}{port}{}", self.scheme, self.path)
     }
 }
@@ -235,6 +248,9 @@ mod tests {
         assert!(!matches("https://*.example.com/", "https://example.com/"));
         assert!(!matches("https://*.example.com/", "https://evilexample.com/"));
         assert!(matches("http://*:8080/", "http://10.0.0.1:8080/x"));
+        assert!(matches("http://*:*/", "http://10.0.0.1:1234/x"));
+        assert!(matches("http://127.0.0.1:*/a", "http://127.0.0.1:1234/a/b"));
+        assert!(!matches("https://*:*/", "http://10.0.0.1:1234/x"));
         // Other spellings of an address are that address.
         assert!(matches("http://127.0.0.1/", "http://2130706433/"));
     }
@@ -244,9 +260,14 @@ mod tests {
         for text in ["https://u:p@example.com/", "ftp://example.com/", "https://", "https://example.com/a/%2e%2e/b"] {
             Target::parse(text).expect_err(text);
         }
-        for text in
-            ["https://*x.example.com/", "https://a.*.com/", "https://example.com/?q=1", "example.com", "https://*.*.x/"]
-        {
+        for text in [
+            "https://*x.example.com/",
+            "https://a.*.com/",
+            "https://example.com/?q=1",
+            "example.com",
+            "https://*.*.x/",
+            "https://a:*b/",
+        ] {
             UrlPattern::parse(text).expect_err(text);
         }
     }
@@ -259,7 +280,7 @@ mod tests {
         assert!(covers("https://api.example.com/", "https://api.example.com/v1"));
         assert!(!covers("https://api.example.com/v1/", "https://api.example.com/"));
         assert!(!covers("https://api.example.com/", "https://*.example.com/"));
-        for text in ["https://api.example.com/v1/", "https://*.example.com:8443/", "http://*/"] {
+        for text in ["https://api.example.com/v1/", "https://*.example.com:8443/", "http://*/", "https://*:*/"] {
             assert_eq!(UrlPattern::parse(text).expect(text).to_string(), text);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Done on the bytes, before anything is compiled. Exports that this host does not know are no fault.
 
-use crate::Role;
+use crate::{Capability, Manifest, Role, contract};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use wac_types::{ItemKind, Package, Types, WorldId, validate_target};
@@ -29,6 +29,10 @@ pub(crate) const ROLES: [(Role, &str); 6] = [
     (Role::Relay, "hostler:relay/relay@1.0.0-draft.1"),
 ];
 
+/// The contract before 1.0.0, which triggers may still speak.
+const DRAFT_1: &str = "include hostler:host/imports@1.0.0-draft.1;
+    export hostler:plugin/manifest@1.0.0-draft.1;";
+
 /// What a component may import of us, whatever its role.
 const IMPORTS: &str = "include hostler:host/imports@1.0.0;
     import hostler:builder/files@1.0.0;
@@ -54,9 +58,13 @@ pub(crate) fn check(component: &[u8]) -> Result<Face, String> {
         .map_err(|error| format!("  it cannot be read: {error:#}"))?;
     let exports: BTreeSet<String> = types[package.ty()].exports.keys().cloned().collect();
     let imports: BTreeSet<String> = types[package.ty()].imports.keys().cloned().collect();
-    let found: Vec<_> = ROLES.iter().filter(|(_, name)| exports.contains(*name)).collect();
+    let is_draft = exports.contains(contract::MANIFEST_DRAFT_1) && exports.contains(contract::TRIGGER_DRAFT_1);
+    let draft = [(Role::Trigger, contract::TRIGGER_DRAFT_1)];
+    let known: &[(Role, &str)] = if is_draft { &draft } else { &ROLES };
+    let found: Vec<_> = known.iter().filter(|(_, name)| exports.contains(*name)).collect();
     let wanted: Vec<&str> = found.iter().map(|(_, name)| *name).collect();
-    let world = world(&mut types, &wanted).map_err(|error| format!("  the contract cannot be read: {error}"))?;
+    let world = world(&mut types, if is_draft { DRAFT_1 } else { IMPORTS }, &wanted)
+        .map_err(|error| format!("  the contract cannot be read: {error}"))?;
     let mut lines = if found.is_empty() { vec![no_role(&exports)] } else { Vec::new() };
     if let Err(report) = validate_target(&types, world, package.ty()) {
         lines.extend(told(&report, &exports));
@@ -68,13 +76,24 @@ pub(crate) fn check(component: &[u8]) -> Result<Face, String> {
     }
 }
 
-fn world(types: &mut Types, roles: &[&str]) -> Result<WorldId, String> {
+impl Face {
+    /// Before 1.0.0 a plugin did not have to say that it wants a memory; what it imports says it for it.
+    pub(crate) fn asks_without_words(&self, manifest: &mut Manifest) {
+        if self.exports.contains(contract::MANIFEST_DRAFT_1)
+            && self.imports.iter().any(|import| import.starts_with("hostler:host/kv@"))
+        {
+            manifest.capabilities.push(Capability::Kv { reason: "It was built before plugins gave reasons.".into() });
+        }
+    }
+}
+
+fn world(types: &mut Types, imports: &str, roles: &[&str]) -> Result<WorldId, String> {
     let mut resolve = Resolve::default();
-    for (name, text) in PACKAGES {
+    for (name, text) in contract::PACKAGES_DRAFT_1.into_iter().chain(PACKAGES) {
         resolve.push_str(name, text).map_err(chain)?;
     }
     let exports: String = roles.iter().map(|name| format!("export {name};\n")).collect();
-    let text = format!("package hostler:checked;\nworld checked {{ {IMPORTS}\n{exports} }}");
+    let text = format!("package hostler:checked;\nworld checked {{ {imports}\n{exports} }}");
     let package = resolve.push_str("checked.wit", &text).map_err(chain)?;
     let bytes = wit_component::encode(&resolve, package).map_err(chain)?;
     let wit = Package::from_bytes("wit", None, bytes, types).map_err(chain)?;

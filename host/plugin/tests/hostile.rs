@@ -1,11 +1,13 @@
 //! What plugins cannot do to the host: each misbehaviour is cut off, told in the plugin's name, and disturbs nobody
 //! else.
 
+#[path = "support/by_hand.rs"]
+mod by_hand;
 mod support;
 
 use hostler_model::{Duration, Kind, Timestamp};
 use hostler_plugin::Action;
-use hostler_plugin::{CallError, Failure, KvEntry, KvReader, LimitSettings, LoadError, Role};
+use hostler_plugin::{CallError, Failure, KvEntry, KvReader, LimitSettings, LoadError, Plugin, Plugins, Role};
 use serde_json::json;
 use std::time::Instant;
 use support::{behaving, hostile_describing, hostile_plugin, house, load_error, plugins, source, subscription};
@@ -261,4 +263,60 @@ async fn settings_are_checked_when_the_plugin_is_loaded() {
     assert!(loaded.get("foe").is_none());
     let [LoadError::Settings { problems, .. }] = errors.as_slice() else { panic!("{errors:?}") };
     assert_eq!(problems.0.len(), 2, "{problems}");
+}
+
+const BUILDER: &str = r#"{"name": "foe", "version": "1.0.0", "summary": "Made by hand.", "roles": {"builder": {}}}"#;
+/// Six values of the core: the text of `entry` and `params`, the list `extra`.
+const BUILD: &str =
+    r#"(func (export "hostler:builder/builder@1.0.0#build") (param i32 i32 i32 i32 i32 i32) (result i32)"#;
+
+async fn by_hand_builder(house: &support::House, describe: &str, build: &str, more: &str) -> Result<Plugin, LoadError> {
+    let (resolve, world) = by_hand::builder();
+    let text = format!(
+        r#"(module {} {more} (func (export "hostler:plugin/manifest@1.0.0#describe") (result i32) {describe}) {BUILD} {build}))"#,
+        by_hand::frame(BUILDER)
+    );
+    let path = house.dir.path().join("by-hand.wasm");
+    std::fs::write(&path, by_hand::component(&resolve, world, &text)).expect("a writable folder");
+    let mut errors = Plugins::load(&house.runtime, vec![support::source_without_grants("foe", &path)]).await;
+    match errors.1.pop() {
+        Some(error) => Err(error),
+        None => Ok(errors.0.get("foe").expect("loaded")),
+    }
+}
+
+fn build_input() -> hostler_plugin::BuildInput {
+    hostler_plugin::BuildInput {
+        entry: "x".into(),
+        params: json!({}),
+        extra: Vec::new(),
+        namespace: None,
+        now: Timestamp(0),
+    }
+}
+
+#[tokio::test]
+async fn tables_and_answers_out_of_bounds_end_the_call_and_say_so() {
+    let house = house();
+    let tables = "(loop $more (drop (table.grow $t (ref.null func) (i32.const 100000))) (br $more)) (i32.const 0)";
+    let greedy = by_hand_builder(&house, "(i32.const 8)", tables, "(table $t 1 funcref)").await.expect("it loads");
+    let error = greedy.build(build_input(), hostler_plugin::Files::of([])).await.expect_err("too many");
+    assert!(matches!(error.failure, Failure::Table { .. }), "{error}");
+    assert!(error.to_string().contains("limits.table_elements_max"), "{error}");
+    // A pointer to where there is no memory, and a list longer than any memory.
+    for answer in [
+        "(i32.const 0x7fffffff)",
+        "(i32.store (i32.const 64) (i32.const 0)) (i32.store (i32.const 72) (i32.const -1)) (i32.store (i32.const 68) (i32.const 0)) (i32.const 64)",
+    ] {
+        let liar = by_hand_builder(&house, "(i32.const 8)", answer, "").await.expect("it loads");
+        let error = liar.build(build_input(), hostler_plugin::Files::of([])).await.expect_err("nonsense");
+        assert!(
+            matches!(error.failure, Failure::WrongAnswer(_) | Failure::Trap(_) | Failure::TooLarge { .. }),
+            "{error:?}"
+        );
+    }
+    let Err(error) = by_hand_builder(&house, "unreachable", "unreachable", "").await else {
+        panic!("it cannot say what it is")
+    };
+    assert!(matches!(&error, LoadError::Describe(_)) && error.to_string().contains("describe"), "{error}");
 }

@@ -1,5 +1,7 @@
 //! What is not a plugin does not load, and each error says all that is wrong; what is compiled is kept safely.
 
+#[path = "support/by_hand.rs"]
+mod by_hand;
 mod support;
 
 use hostler_plugin::{CompileError, Compiler, LoadError, Plugins, Runtime, RuntimeConfig};
@@ -131,4 +133,51 @@ async fn names_that_are_not_known_or_come_twice_are_errors() {
             "plugin `nobody` is not built in, and the config gives no path for it"
         ]
     );
+}
+
+/// A component of the contract before 1.0.0, as the first plugins were built: of its kept WIT, by hand.
+#[tokio::test]
+async fn a_plugin_that_was_built_for_an_older_contract_still_loads() {
+    let house = house();
+    let older = Path::new(env!("CARGO_MANIFEST_DIR")).join("wit-older/draft-1");
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(&older).expect("the WIT is there");
+    let world = resolve.select_world(&[package], Some("trigger-plugin")).expect("its world");
+    let manifest = r#"{"name": "older", "version": "0.1.0", "summary": "Of an older contract.",
+        "roles": {"trigger": {"params": {"type": "object"}}}}"#;
+    // A subscription is thirteen values of the core; all calls trap, which shows that they arrive.
+    let thirteen = "i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i32 i32 i32";
+    let text = format!(
+        r#"(module
+            (import "hostler:host/kv@1.0.0-draft.1" "get" (func $get (param i32 i32 i32 i32 i32)))
+            {}
+            (func (export "hostler:plugin/manifest@1.0.0-draft.1#describe") (result i32) (i32.const 8))
+            (func (export "hostler:trigger/trigger@1.0.0-draft.1#upcoming") (param {thirteen} i64 i32) (result i32)
+                unreachable)
+            (func (export "hostler:trigger/trigger@1.0.0-draft.1#wake") (param {thirteen} i64) (result i32)
+                unreachable))"#,
+        by_hand::frame(manifest)
+    );
+    let path = house.dir.path().join("older.wasm");
+    std::fs::write(&path, by_hand::component(&resolve, world, &text)).expect("a writable folder");
+    let plugin = plugins(&house, vec![source("older", &path)]).await.get("older").expect("it loads");
+    assert_eq!((plugin.version(), plugin.roles()), ("0.1.0", &[hostler_plugin::Role::Trigger][..]));
+    assert!(plugin.grants().kv, "what it imports says that it wants a memory");
+    let call = plugin.upcoming(&support::subscription(serde_json::json!({})), hostler_model::Timestamp(0), 1).await;
+    let error = call.expect_err("it traps");
+    assert!(matches!(error.failure, hostler_plugin::Failure::Trap(_)), "it was called in its own words: {error}");
+}
+
+#[test]
+fn what_is_published_of_the_contract_never_changes() {
+    use sha2::Digest;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let frozen = std::fs::read_to_string(root.join("frozen.txt")).expect("the list is there");
+    assert!(frozen.lines().count() >= 4);
+    for line in frozen.lines() {
+        let (digest, file) = line.split_once("  ").expect("a digest and a file");
+        let bytes = std::fs::read(root.join(file)).expect(file);
+        let found: String = sha2::Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, digest, "{file} is published: put what is new into a new version (wit/README.md, Rules)");
+    }
 }

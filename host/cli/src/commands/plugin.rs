@@ -3,10 +3,13 @@
 mod grants;
 mod inspect;
 mod install;
+mod keygen;
 mod manage;
 mod new;
 mod operation;
+mod push;
 mod show;
+mod sign;
 mod source;
 mod test;
 
@@ -32,7 +35,6 @@ enum Command {
     },
     Install(install::Install),
     Update(install::Update),
-    Inspect(inspect::Inspect),
     Grant(manage::Grant),
     Set(manage::Set),
     /// Let a plugin work again that was disabled or quarantined
@@ -52,20 +54,43 @@ enum Command {
     Bundle(manage::Bundle),
     Gc(manage::Gc),
     Dev(manage::Dev),
+    #[command(flatten)]
+    Offline(Offline),
+}
+
+/// What needs no running host.
+#[derive(clap::Subcommand, Debug)]
+enum Offline {
     New(new::Arguments),
     Test(test::Arguments),
+    Inspect(inspect::Inspect),
+    Push(push::Arguments),
+    Sign(sign::Arguments),
+    Keygen(keygen::Arguments),
 }
 
 impl Arguments {
     pub(crate) fn run(self, ctx: &Context) -> Result<ExitCode, Failure> {
         match self.command {
-            Command::Inspect(command) => command.run(ctx)?,
-            Command::New(command) => return command.run(ctx),
-            Command::Test(command) => return command.run(ctx),
+            Command::Offline(command) => command.run(ctx),
             command => {
                 let client = ctx.client()?;
                 ctx.block_on(command.ask(ctx, &client))?;
+                Ok(ExitCode::Success)
             }
+        }
+    }
+}
+
+impl Offline {
+    fn run(self, ctx: &Context) -> Result<ExitCode, Failure> {
+        match self {
+            Self::New(command) => return command.run(ctx),
+            Self::Test(command) => return command.run(ctx),
+            Self::Inspect(command) => command.run(ctx)?,
+            Self::Push(command) => command.run(ctx)?,
+            Self::Sign(command) => command.run(ctx)?,
+            Self::Keygen(command) => command.run(ctx)?,
         }
         Ok(ExitCode::Success)
     }
@@ -79,7 +104,7 @@ impl Command {
             Self::Get { plugin } => show::plugin(ctx, &client.plugin(&ctx.namespace, plugin.as_str()).await?),
             Self::Install(command) => command.run(ctx, client).await,
             Self::Update(command) => command.run(ctx, client).await,
-            Self::Inspect(command) => command.run(ctx),
+            Self::Offline(command) => command.run(ctx).map(drop),
             Self::Grant(command) => command.run(ctx, client).await,
             Self::Set(command) => command.run(ctx, client).await,
             Self::Enable { plugin } => show::plugin(ctx, &client.enable_plugin(&ctx.namespace, plugin.as_str()).await?),
@@ -92,9 +117,6 @@ impl Command {
             Self::Bundle(command) => command.run(ctx, client).await,
             Self::Gc(command) => command.run(ctx, client).await,
             Self::Dev(command) => command.run(ctx, client).await,
-            // Those that ask no host are met before one is looked for.
-            Self::New(command) => command.run(ctx).map(drop),
-            Self::Test(command) => command.run(ctx).map(drop),
         }
     }
 }

@@ -11,8 +11,12 @@ mod isolation;
 mod keep;
 mod local;
 mod offline;
+mod registries;
 mod serve;
 mod support;
 
 #[path = "../../../engine/tests/support/containers.rs"]
 mod container_engine;
+
+#[path = "../../../plugin/tests/support/registry.rs"]
+mod registry;

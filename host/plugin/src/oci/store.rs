@@ -30,7 +30,7 @@ const ABANDONED: Duration = Duration::from_secs(3600);
 pub enum StoreError {
     #[error("failed to {doing} `{path}`")]
     Io { doing: &'static str, path: PathBuf, source: io::Error },
-    #[error("these bytes are {found}, not a WebAssembly component")]
+    #[error("it is {found}, not a WebAssembly component")]
     NotAComponent { found: String },
     #[error("a blob has {bytes} bytes and may have {limit} (raise `limits.component_bytes`)")]
     TooLarge { bytes: u64, limit: u64 },

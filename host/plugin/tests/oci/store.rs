@@ -143,10 +143,10 @@ fn a_disk_that_is_full_leaves_the_store_as_it_was() {
 }
 
 /// A file system of half a megabyte, where we may mount one.
-struct SmallDisk(std::path::PathBuf);
+pub(crate) struct SmallDisk(std::path::PathBuf);
 
 impl SmallDisk {
-    fn mount(at: &Path) -> Option<Self> {
+    pub(crate) fn mount(at: &Path) -> Option<Self> {
         fs::create_dir(at).expect("a folder");
         let mut mount = std::process::Command::new("mount");
         let mounted = mount.args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"]).arg(at).output();
@@ -157,7 +157,7 @@ impl SmallDisk {
         None
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -289,4 +289,74 @@ fn a_file_that_is_not_a_tar_is_no_bundle() {
     fs::write(&path, component("a").repeat(100)).expect("written");
     let error = store(dir.path()).import_bundle(&path).expect_err("refused");
     assert_eq!(error.kind(), Kind::Invalid, "{error}");
+}
+
+#[test]
+fn many_who_store_and_collect_at_once_do_not_harm_each_other() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = store(dir.path());
+    let stored = std::thread::scope(|scope| {
+        let put = |word: usize| {
+            let store = &store;
+            scope.spawn(move || {
+                let stored = store.put_component(&component(&format!("c{word}")), &facts(&format!("p{word}")));
+                store.gc(&[], LONG).expect("collected");
+                stored.expect("stored")
+            })
+        };
+        let threads: Vec<_> = (0..8).map(put).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
+    });
+    let mut listed: Vec<_> = store.list().expect("listed").into_iter().map(|it| it.stored.manifest_digest).collect();
+    let mut expected: Vec<_> = stored.iter().map(|it| it.manifest_digest).collect();
+    listed.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(listed, expected);
+    stored.iter().for_each(|it| drop(store.component(it.layer_digest).expect("whole")));
+}
+
+/// Says to the test that it is its own child, and where that works.
+const CHILD_FOLDER: &str = "HOSTLER_TEST_STORE";
+
+/// Stores one component after the other until it is killed.
+fn store_for_ever(dir: &Path) {
+    let store = store(dir);
+    for word in 0_u64.. {
+        store.put_component(&sized_component(&word.to_string(), 200 << 10), &facts("alpha")).expect("stored");
+        store.gc(&[], Duration::from_millis(100)).expect("collected");
+        println!("stored");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the way from a test to its child")]
+#[test]
+fn a_process_that_is_killed_leaves_nothing_half_done() {
+    if let Some(dir) = std::env::var_os(CHILD_FOLDER) {
+        return store_for_ever(Path::new(&dir));
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let child = || {
+        let mut command = std::process::Command::new(std::env::current_exe().expect("this test"));
+        command.args(["--exact", "store::a_process_that_is_killed_leaves_nothing_half_done", "--nocapture"]);
+        command.env(CHILD_FOLDER, dir.path());
+        command.stdout(std::process::Stdio::piped()).spawn().expect("it starts")
+    };
+    let mut seen = 0;
+    for round in 0..7 {
+        let mut child = child();
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().expect("a pipe")));
+        // Somewhere in the middle, each time at another place.
+        let told = lines.by_ref().map_while(Result::ok).filter(|line| line.ends_with("stored")).take(round + 1).count();
+        assert_eq!(told, round + 1);
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        let store = store(dir.path());
+        for artifact in store.list().expect("listed") {
+            store.component(artifact.stored.layer_digest).expect("what is listed is whole");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "there was something to look at");
+    store(dir.path()).gc(&[], NOW).expect("collected");
+    assert_eq!(files_of(&dir.path().join("plugins")), 0, "the collection finds all that was left");
 }

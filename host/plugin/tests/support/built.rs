@@ -18,7 +18,15 @@ pub(crate) fn components() -> &'static Path {
         let status = Command::new(env!("CARGO"))
             .current_dir(root)
             .args(["build", "--quiet", "--profile", "component", "--target", TARGET])
-            .args(["--package", "plugin-hostile", "--package", "fixture-command", "--target-dir"])
+            .args([
+                "--package",
+                "plugin-hostile",
+                "--package",
+                "plugin-versatile",
+                "--package",
+                "fixture-command",
+                "--target-dir",
+            ])
             .arg(&target_dir)
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")

@@ -10,7 +10,7 @@ use built::components;
 use hostler_model::{Slug, SubscriptionId, Timestamp};
 use hostler_plugin::{
     Compiler, Component, Grants, LimitSettings, LoadError, Plugin, PluginSource, Plugins, Runtime, RuntimeConfig,
-    Subscription,
+    Services, Subscription,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,10 @@ const MARKER_WORD_BYTES: usize = 16;
 
 pub(crate) fn hostile() -> PathBuf {
     components().join("hostile.wasm")
+}
+
+pub(crate) fn versatile() -> PathBuf {
+    components().join("versatile.wasm")
 }
 
 pub(crate) fn command() -> PathBuf {
@@ -50,6 +54,14 @@ pub(crate) fn house() -> House {
     with_cache(|_| Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
 }
 
+/// A house with these services for plugins.
+pub(crate) fn house_with(services: Services) -> House {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let config = RuntimeConfig { services, ..RuntimeConfig::new(cache, Compiler::InProcess) };
+    House { runtime: Runtime::new(config).expect("a runtime"), dir }
+}
+
 /// With a cache that nobody has used before, in `cache` of its folder.
 pub(crate) fn fresh_house() -> House {
     with_cache(|dir| dir.join("cache"))
@@ -70,6 +82,10 @@ pub(crate) fn source(name: &str, path: &Path) -> PluginSource {
         grants: Grants { kv: true, ..Grants::default() },
         ..PluginSource::new(slug(name), Component::File(path.into()))
     }
+}
+
+pub(crate) fn source_without_grants(name: &str, path: &Path) -> PluginSource {
+    PluginSource::new(slug(name), Component::File(path.into()))
 }
 
 /// Loads the built-ins and one more; all must load.

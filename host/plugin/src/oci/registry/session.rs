@@ -70,7 +70,7 @@ impl Session {
             base.map_err(|error| RegistryError::Unreachable { registry: registry.clone(), reason: error.to_string() })?;
         let (login, source) = config.login(reference).await?;
         Ok(Self {
-            client: client(config)?,
+            client: client(config, reference)?,
             config: config.clone(),
             base,
             registry,
@@ -317,7 +317,7 @@ impl Tries {
     }
 }
 
-fn client(config: &Arc<RegistryConfig>) -> Result<Client, RegistryError> {
+fn client(config: &Arc<RegistryConfig>, reference: &Reference) -> Result<Client, RegistryError> {
     let rules = config.clone();
     let policy = redirect::Policy::custom(move |attempt| {
         let from = attempt.previous().last().cloned();
@@ -336,6 +336,8 @@ fn client(config: &Arc<RegistryConfig>) -> Result<Client, RegistryError> {
         .read_timeout(config.read_timeout)
         .referer(false)
         .redirect(policy);
+    // A proxy of the environment leads to other machines, and not back to this one.
+    let builder = if reference.is_loopback() { builder.no_proxy() } else { builder };
     builder.build().map_err(|error| RegistryError::NoClient { reason: chain(&error) })
 }
 
