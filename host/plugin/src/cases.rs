@@ -1,8 +1,8 @@
 //! Cases: calls of one plugin written down as JSON with what must come of each, and run without a host.
 //!
-//! What a case does not give, the plugin does not have: its memory, its secrets and the answers of the network are those
-//! of the case. Invariants: nothing leaves this machine; rights are checked as in a host; no case sees what another has
-//! left. Must not know: where a file of cases lies, how its results are shown.
+//! What a case does not give, the plugin does not have: its memory, its secrets and the answers of the network are
+//! those of the case. Invariants: nothing leaves this machine; rights are checked as in a host; no case sees what
+//! another has left. Must not know: where a file of cases lies, how its results are shown.
 
 mod ask;
 mod expect;

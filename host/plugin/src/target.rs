@@ -1,8 +1,8 @@
 //! Where a request goes, and patterns of such places: scheme, host, port and the beginning of a path.
 //!
 //! A pattern is written as a URL: `https://api.example.com/v1/`, `https://*.example.com/`, `https://*/` (any host),
-//! `https://*:*/` (any host and port). It matches one scheme; its path matches whole segments. Invariant: a target has been through the URL
-//! parser, so what is compared is what is sent.
+//! `https://*:*/` (any host and port). It matches one scheme; its path matches whole segments. Invariant: a target has
+//! been through the URL parser, so what is compared is what is sent.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

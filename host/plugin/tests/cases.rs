@@ -54,9 +54,7 @@ async fn built_in_plugins_are_told_as_cases() {
 
 #[tokio::test]
 async fn a_case_sees_nothing_of_the_case_before_and_faults_are_told() {
-    let wake = |name: &str, how: &str, expect: Value| {
-        json!({"name": name, "function": "wake", "input": {"subscription": {"params": {"how": how}}}, "expect": expect})
-    };
+    let wake = |name: &str, how: &str, expect: Value| json!({"name": name, "function": "wake", "input": {"subscription": {"params": {"how": how}}}, "expect": expect});
     let trap = |name: &str| wake(name, "panic", json!({"failure": {"kind": "trap"}}));
     // More traps than a plugin survives in a host.
     let mut cases: Vec<Value> = ["a", "b", "c", "d", "e", "f"].map(trap).into();

@@ -35,8 +35,7 @@ pub(crate) enum Language {
 }
 
 impl Language {
-    pub(crate) const ALL: [Language; 5] =
-        [Language::Rust, Language::Python, Language::Js, Language::Go, Language::C];
+    pub(crate) const ALL: [Language; 5] = [Language::Rust, Language::Python, Language::Js, Language::Go, Language::C];
 
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! A host of our own for a while: started as a person would, in a temporary folder, and ended with us.
 //!
-//! Invariant: everything it makes lies in one folder that goes when it ends. Must not know the API, nor what the host is
-//! wanted for.
+//! Invariant: everything it makes lies in one folder that goes when it ends. Must not know the API, nor what the host
+//! is wanted for.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

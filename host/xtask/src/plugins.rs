@@ -9,8 +9,8 @@ use std::time::Instant;
 use anyhow::Context;
 
 use crate::machine::{Machine, WASM_TARGET};
-use crate::{examples, process};
 use crate::tidy::metadata::{Metadata, Package};
+use crate::{examples, process};
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     crate::expect_only(&[], arguments)?;
@@ -20,7 +20,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Build all components, those in Rust in release mode (an unoptimised guest is slow to compile and slow to run); says where they are.
+/// Build all components, those in Rust in release mode (an unoptimised guest is slow to compile and slow to run); says
+/// where they are.
 pub(crate) fn build(machine: &Machine) -> anyhow::Result<Vec<PathBuf>> {
     machine.prepare_wasm_target()?;
     let metadata = Metadata::read(machine)?;

@@ -1,5 +1,5 @@
-//! Makes new plugins as an author does: each is built with its one command, passes its own test, and is installed into a
-//! host, which asks it what it is; a trigger is subscribed to and previewed too.
+//! Makes new plugins as an author does: each is built with its one command, passes its own test, and is installed into
+//! a host, which asks it what it is; a trigger is subscribed to and previewed too.
 //!
 //! Each pair of role and language is a cell. CI takes a smaller choice than `cargo xtask scaffold` without arguments
 //! does: every role in Rust, one in each other language. Must not know what stands in a template.

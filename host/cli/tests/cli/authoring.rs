@@ -16,7 +16,8 @@ fn a_new_plugin_is_written_once_and_overwrites_nothing() {
     let folder = place.to_str().unwrap();
     let new = ["plugin", "new", "nightly", "--role", "trigger", "--lang", "c", "--folder", folder];
     insta::assert_snapshot!(home.run(&new).shown(), @"");
-    for file in ["build.sh", "manifest.json", "cases.json", "src/plugin.c", "wit/trigger.wit", "wit/deps/host/host.wit"] {
+    for file in ["build.sh", "manifest.json", "cases.json", "src/plugin.c", "wit/trigger.wit", "wit/deps/host/host.wit"]
+    {
         assert!(place.join(file).is_file(), "{file}");
     }
     insta::assert_snapshot!(home.run(&new).shown(), @"");

@@ -75,7 +75,9 @@ impl Arguments {
         if ctx.printer.json {
             let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
             let lang = self.lang.as_str();
-            ctx.printer.json(&json!({"name": name, "role": role, "lang": lang, "folder": shown.to_string(), "files": paths}))?;
+            ctx.printer.json(
+                &json!({"name": name, "role": role, "lang": lang, "folder": shown.to_string(), "files": paths}),
+            )?;
         } else {
             ctx.printer.result(&format!(
                 "{shown}: {role} `{name}` in {} files\nnext:\n  cd {shown} && ./build.sh && hostler plugin test {name}.wasm\n",

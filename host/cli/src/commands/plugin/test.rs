@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// Run a component against cases written in JSON, without a host
 ///
-/// A case names a function, what it is asked, what the plugin finds around it (settings, secrets, memory, answers of the
-/// network) and what must come of the call. Nothing leaves this machine. docs/guides/test-a-plugin.md says more.
+/// A case names a function, what it is asked, what the plugin finds around it (settings, secrets, memory, answers of
+/// the network) and what must come of the call. Nothing leaves this machine. docs/guides/test-a-plugin.md says more.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   hostler plugin test nightly.wasm
