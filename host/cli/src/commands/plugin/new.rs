@@ -96,8 +96,7 @@ fn refuse_to_overwrite(folder: &Path) -> Result<(), Failure> {
     match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(conflict(&format!("cannot be used: {error}"))),
-        Ok(mut entries) if entries.next().is_none() => Ok(()),
-        Ok(_) => Err(conflict("is not empty")),
+        Ok(mut entries) => entries.next().map_or(Ok(()), |_| Err(conflict("is not empty"))),
     }
 }
 
