@@ -73,6 +73,7 @@ impl App {
                 free_min: config.free_min,
                 retention: config.retention.clone(),
             },
+            requests_max: config.limits.requests,
         });
         let engine = engine.await.map_err(|error| Failure::new(ExitCode::Unavailable, chain(&error)))?;
         Ok(Self { engine })

@@ -103,7 +103,7 @@ impl Attempts {
         self.live().insert(id, orders);
         let ending = Ending { attempts: self.clone(), id, told: false };
         let attempt =
-            Attempt { attempts: self.clone(), facts, id, orders: inbound, started: None, log: None, lost_bytes: 0 };
+            Attempt { attempts: self.clone(), facts, id, orders: inbound, started: None, log: None, lost: Vec::new() };
         self.runtime.spawn(attempt.live(how, ending));
     }
 
@@ -195,7 +195,7 @@ struct Attempt {
     started: Option<Timestamp>,
     log: Option<RunLog>,
     /// Bytes of output that the disk did not take and the log does not tell of yet.
-    lost_bytes: u64,
+    lost: Vec<(LogStream, u64)>,
 }
 
 impl Attempt {
@@ -342,18 +342,23 @@ impl Attempt {
             }
             Err(error) => {
                 warn!(run.key = self.id.run.0, "output of attempt {} could not be kept: {error}", self.id);
-                self.lost_bytes += bytes.len() as u64;
+                self.lose(stream, bytes.len() as u64);
             }
+        }
+    }
+
+    fn lose(&mut self, stream: LogStream, bytes: u64) {
+        match self.lost.iter_mut().find(|(lost, _)| *lost == stream) {
+            Some((_, lost)) => *lost += bytes,
+            None => self.lost.push((stream, bytes)),
         }
     }
 
     /// Where output is missing the log says so, as soon as the disk takes it.
     fn tell_lost(&mut self) {
-        let (Some(log), 1..) = (&self.log, self.lost_bytes) else { return };
-        let text = format!("{} bytes of output are missing here: the disk did not take them\n", self.lost_bytes);
-        if log.write(self.source(), LogStream::Host, self.attempts.clock.wall(), text.as_bytes()).is_ok() {
-            self.lost_bytes = 0;
-        }
+        let (Some(log), source) = (&self.log, self.source()) else { return };
+        let now = || self.attempts.clock.wall();
+        self.lost.retain(|(stream, bytes)| log.miss(source, *stream, now(), *bytes).is_err());
     }
 
     fn source(&self) -> LogSource {
@@ -374,7 +379,7 @@ impl Attempt {
     /// What is told as ended must be readable after a power cut.
     async fn finish_log(&mut self, report: &mut hostler_model::Report) {
         self.tell_lost();
-        let lost_bytes = self.lost_bytes;
+        let lost_bytes: u64 = self.lost.iter().map(|(_, bytes)| bytes).sum();
         let (Some(log), source) = (self.log.take(), self.source()) else { return };
         let finished = tokio::task::spawn_blocking(move || log.finish(source)).await;
         match finished {

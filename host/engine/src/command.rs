@@ -5,7 +5,7 @@ use crate::core::Core;
 use crate::error::Error;
 use hostler_store::WriteTx;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Told after the commit: `true` when it is durable.
 pub(crate) type Answer = Box<dyn FnOnce(bool) + Send>;
@@ -14,6 +14,8 @@ type Apply = dyn FnOnce(&mut Core, &mut WriteTx<'_>) -> Answer + Send;
 
 pub(crate) struct Command {
     apply: Box<Apply>,
+    /// Among those that may wait; given back once it is applied.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Command {
@@ -36,10 +38,17 @@ impl Command {
                 });
             })
         };
-        (Self { apply: Box::new(apply) }, receiver)
+        (Self { apply: Box::new(apply), place: None }, receiver)
+    }
+
+    pub(crate) fn hold(self, place: OwnedSemaphorePermit) -> Self {
+        Self { place: Some(place), ..self }
     }
 
     pub(crate) fn apply(self, core: &mut Core, tx: &mut WriteTx<'_>) -> Answer {
-        (self.apply)(core, tx)
+        let Self { apply, place } = self;
+        let answer = apply(core, tx);
+        drop(place);
+        answer
     }
 }

@@ -59,6 +59,12 @@ pub(crate) enum After {
     CallTrigger(Box<crate::triggers::Call>),
 }
 
+/// What happens to runs as a whole.
+pub(crate) enum News {
+    Accepted(Arc<RunFacts>),
+    Over(RunKey, Outcome),
+}
+
 pub(crate) struct Core {
     pub(crate) epoch: Epoch,
     pub(crate) definitions: Arc<Definitions>,
@@ -74,10 +80,10 @@ pub(crate) struct Core {
     /// What of `after` comes from before the batch, and is to be done whatever becomes of it.
     after_kept: usize,
     pub(crate) answers: Vec<Answer>,
+    /// Told to the log and counted once the batch is durable, in the order in which it came about.
+    pub(crate) news: Vec<News>,
     /// In order, so that a batch that is thrown away is read back the same way each time.
     touched: BTreeSet<RunKey>,
-    /// How runs ended.
-    pub(crate) finished: Vec<Outcome>,
     pub(crate) changes: usize,
     /// A write failed for a reason that concerns all of them: the batch must not be committed.
     pub(crate) failed: Option<hostler_store::Error>,
@@ -117,11 +123,11 @@ impl Core {
             slots: AllSlots::new(sizes),
             unfinished: VecDeque::new(),
             after: Vec::new(),
+            news: Vec::new(),
             after_kept: 0,
             failed: None,
             answers: Vec::new(),
             touched: BTreeSet::new(),
-            finished: Vec::new(),
             changes: 0,
             last_event: None,
             now: Timestamp(i64::MIN),
@@ -210,8 +216,7 @@ impl Core {
                 }
                 Action::Arm { timer, at } => self.timers.arm(at, key, timer),
                 Action::Finished { outcome } => {
-                    info!(run.key = key.0, %outcome, "run {} is over: {outcome}", key.0);
-                    self.finished.push(outcome);
+                    self.news.push(News::Over(key, outcome));
                     self.over(key);
                 }
             }
@@ -399,7 +404,7 @@ impl Core {
     /// The batch is not durable: every run it touched is read again from its rows.
     pub(crate) fn forget_batch(&mut self, tx: &mut WriteTx<'_>) -> Result<(), hostler_store::Error> {
         self.after.truncate(self.after_kept);
-        self.finished.clear();
+        self.news.clear();
         self.last_event = None;
         self.fires.forget_batch();
         std::mem::take(&mut self.touched).into_iter().try_for_each(|key| self.reload(tx, key))?;
@@ -409,6 +414,15 @@ impl Core {
 
     /// The batch is durable.
     pub(crate) fn close_batch(&mut self) {
+        for news in self.news.drain(..) {
+            match news {
+                News::Accepted(facts) => {
+                    let (id, number, pipeline) = (facts.id, facts.number, &facts.pipeline.id);
+                    info!(run.id = %id, "run {id} of pipeline `{pipeline}` is accepted as number {number}");
+                }
+                News::Over(key, outcome) => info!(run.key = key.0, %outcome, "run {} is over: {outcome}", key.0),
+            }
+        }
         self.touched.clear();
         self.changes = 0;
         self.fires.close_batch();

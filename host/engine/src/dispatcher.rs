@@ -10,7 +10,7 @@
 
 use crate::clock::Clock;
 use crate::command::Command;
-use crate::core::{After, Core, EventError};
+use crate::core::{After, Core, EventError, News};
 use crate::inbox::{Inbox, Taken, Told};
 use hostler_model::{Actor, CancelReason, Event, Kind, Outcome, Report, RunKey, Timestamp};
 use hostler_store::Writer;
@@ -214,7 +214,7 @@ impl Dispatcher {
     }
 
     fn fill(&mut self, taken: &mut Taken, consumed: &mut Consumed, begun: Instant) -> Result<(), hostler_store::Error> {
-        let Self { writer, core, clock, stopping, limits, chores, chore_since, .. } = self;
+        let Self { writer, core, inbox, clock, stopping, limits, chores, chore_since, .. } = self;
         let mut tx = writer.begin()?;
         core.floor.look_again();
         core.begin_batch(clock.steady(), clock.wall());
@@ -250,8 +250,10 @@ impl Dispatcher {
         if *stopping == Stop::No {
             core.decide_due(&mut tx, limits.changes_max)?;
         }
-        // At least one step of what is left over, so that requests without end do not starve large runs.
-        while core.go_on(&mut tx) && !full(core) {}
+        // At least one step of what is left over, so that requests without end do not starve large runs; and no more
+        // where somebody waits for this commit or for the next.
+        let somebody_waits = || consumed.commands > 0 || inbox.has_commands();
+        while core.go_on(&mut tx) && !full(core) && !somebody_waits() {}
         core.admit(&mut tx, limits.changes_max);
         if (!full(core) || chore_since.elapsed() > CHORE_WAITS_MAX)
             && let Some(chore) = chores.pop_front()
@@ -271,7 +273,12 @@ impl Dispatcher {
         self.paused = false;
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
         self.counters.changes.fetch_add(self.core.changes as u64, Ordering::Relaxed);
-        self.core.finished.drain(..).for_each(|outcome| self.counters.finished.count(outcome));
+        for news in &self.core.news {
+            match news {
+                News::Over(_, outcome) => self.counters.finished.count(*outcome),
+                News::Accepted(_) => {}
+            }
+        }
         self.core.close_batch();
         // Starting comes first: a process takes longer to spawn than a person to answer.
         std::mem::take(&mut self.core.after).into_iter().for_each(&mut self.perform);

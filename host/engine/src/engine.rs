@@ -34,9 +34,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-/// Requests that may wait for the dispatcher; one more is refused with `Busy`.
-const COMMANDS_MAX: usize = 10_000;
-
 /// How long a stop waits for what ended attempts have left, such as containers.
 const FORGET_MAX: Duration = Duration::from_secs(10);
 
@@ -52,6 +49,8 @@ pub struct Config {
     /// What process tasks see of the host's environment.
     pub host_env: Vec<(String, String)>,
     pub storage: Storage,
+    /// Requests that may wait for the dispatcher; one more is refused with `Error::Busy`.
+    pub requests_max: usize,
 }
 
 /// How the data folder is looked after.
@@ -107,10 +106,10 @@ pub struct Engine {
 impl Engine {
     /// Must be called inside a tokio runtime, which attempts and plugin calls then use.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let Config { opened, plugins, sources, executors, clock, slots, host_env, storage } = config;
+        let Config { opened, plugins, sources, executors, clock, slots, host_env, storage, requests_max } = config;
         let Opened { store, mut writer, epoch, .. } = opened;
         let runtime = tokio::runtime::Handle::current();
-        let inbox = Arc::new(Inbox::new(COMMANDS_MAX));
+        let inbox = Arc::new(Inbox::new(requests_max));
         let (hub, counters) = (Arc::new(LogHub::default()), Arc::new(Counters::default()));
         let definitions = Arc::new(Definitions::default());
         let folders = Folders::new(store.dir(), executors.process.isolation().user.clone());

@@ -1,7 +1,8 @@
 //! What waits for the dispatcher: requests in one lane, reports of attempts and of plugin calls in another, chores that
 //! nobody waits for in a third.
 //!
-//! Invariants: requests are bounded, and refused when the lane is full; reports are not refused, since each belongs to
+//! Invariants: requests are bounded, those that the dispatcher has taken and not applied yet among them, and refused
+//! when there are too many; reports are not refused, since each belongs to
 //! an attempt or call that the dispatcher itself began, so that their number is bounded by the slots. Order is kept
 //! within a lane.
 
@@ -9,8 +10,9 @@ use crate::command::Command;
 use crate::error::Error;
 use hostler_model::{AttemptId, Report, Timestamp};
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// What the edge tells about something that the dispatcher began.
 #[derive(Clone, Debug)]
@@ -39,12 +41,15 @@ struct State {
 pub(crate) struct Inbox {
     state: Mutex<State>,
     wake: Condvar,
+    places: Arc<Semaphore>,
     commands_max: usize,
 }
 
 impl Inbox {
     pub(crate) fn new(commands_max: usize) -> Self {
-        Self { state: Mutex::default(), wake: Condvar::new(), commands_max }
+        let commands_max = commands_max.min(Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(commands_max));
+        Self { state: Mutex::default(), wake: Condvar::new(), places, commands_max }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -56,11 +61,9 @@ impl Inbox {
         if state.taken.closed {
             return Err(Error::Stopping);
         }
-        let waiting = state.taken.commands.len();
-        if waiting >= self.commands_max {
-            return Err(Error::Busy { waiting });
-        }
-        state.taken.commands.push_back(command);
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| Error::Busy { waiting: self.commands_max })?;
+        state.taken.commands.push_back(command.hold(place));
         drop(state);
         self.wake.notify_one();
         Ok(())
@@ -98,7 +101,12 @@ impl Inbox {
     }
 
     pub(crate) fn commands_waiting(&self) -> usize {
-        self.lock().taken.commands.len()
+        self.commands_max - self.places.available_permits()
+    }
+
+    /// Some came since the last look.
+    pub(crate) fn has_commands(&self) -> bool {
+        !self.lock().taken.commands.is_empty()
     }
 
     /// Takes all that waits. Waits itself, for `wait` at most (None: for ever), when there is nothing.
@@ -118,5 +126,27 @@ impl Inbox {
         let taken = std::mem::take(&mut state.taken);
         state.taken.closed = closed;
         taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(inbox: &Inbox) -> Result<(), Error> {
+        inbox.command(Command::new(|_, _| Ok(())).0)
+    }
+
+    #[test]
+    fn one_request_too_many_is_refused_until_one_that_waits_is_gone() {
+        let inbox = Inbox::new(2);
+        assert!(ask(&inbox).is_ok() && ask(&inbox).is_ok());
+        assert!(matches!(ask(&inbox), Err(Error::Busy { waiting: 2 })));
+        // Taken and not applied yet: they wait as before.
+        let mut taken = inbox.take(Some(Duration::ZERO));
+        assert!(matches!(ask(&inbox), Err(Error::Busy { waiting: 2 })));
+        assert_eq!(inbox.commands_waiting(), 2);
+        drop(taken.commands.pop_front());
+        assert!(ask(&inbox).is_ok());
     }
 }

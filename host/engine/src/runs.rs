@@ -3,7 +3,7 @@
 //! Order inside the transaction: first all that can be refused (rows, keys, memory of plugins), then the first event of
 //! the run. So a refusal leaves neither rows nor memory behind.
 
-use crate::core::Core;
+use crate::core::{Core, News};
 use crate::error::Error;
 use crate::fires::AnswerError;
 use crate::run_facts::RunFacts;
@@ -19,7 +19,7 @@ use hostler_store::{
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tracing::{info, warn};
+use tracing::warn;
 
 /// A run to make.
 pub(crate) struct Wanted {
@@ -71,7 +71,6 @@ impl Core {
             tasks_total: pipeline.tasks.len() as u32,
             now: self.now,
         })?;
-        info!(run.id = %id, "run {id} of pipeline `{}` is accepted as number {number}", pipeline.id);
         let facts = Arc::new(RunFacts {
             key,
             id,
@@ -95,6 +94,7 @@ impl Core {
         overlap: Option<hostler_model::schedule::Overlap>,
     ) -> RunStatus {
         let Made { key, facts, actor, .. } = made;
+        self.news.push(News::Accepted(facts.clone()));
         let subscription = facts.subscription;
         self.insert(Run::new(facts.pipeline.clone()), facts);
         let arrival = match (subscription, overlap) {

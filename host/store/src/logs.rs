@@ -88,12 +88,23 @@ pub struct LogKeptStream {
 }
 
 impl LogKept {
+    fn of(&mut self, stream: LogStream) -> Option<&mut LogKeptStream> {
+        match stream {
+            LogStream::Stdout => Some(&mut self.stdout),
+            LogStream::Stderr => Some(&mut self.stderr),
+            LogStream::Host => None,
+        }
+    }
+
+    /// Bytes that the log says are missing.
+    fn miss(&mut self, stream: LogStream, bytes: u64) {
+        if let Some(kept) = self.of(stream) {
+            kept.bytes += bytes;
+        }
+    }
+
     fn count(&mut self, stream: LogStream, at: Timestamp, bytes: u64) {
-        let kept = match stream {
-            LogStream::Stdout => &mut self.stdout,
-            LogStream::Stderr => &mut self.stderr,
-            LogStream::Host => return,
-        };
+        let Some(kept) = self.of(stream) else { return };
         kept.bytes += bytes;
         kept.bytes_at_last = if kept.last == Some(at) { kept.bytes_at_last + bytes } else { bytes };
         kept.last = Some(at);

@@ -41,6 +41,14 @@ pub(crate) async fn outer(State(web): State<Web>, mut request: Request, next: Ne
     answer
 }
 
+/// The answer to a request that gets no further than the door.
+pub(crate) fn refused(error: Error) -> Response {
+    let id = request_id();
+    let mut answer = render(error.into_response(), &id);
+    protect(&mut answer, &id);
+    answer
+}
+
 /// Random, so that it says nothing about how many there were before.
 fn request_id() -> String {
     let mut bytes = [0_u8; 12];

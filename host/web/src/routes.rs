@@ -89,7 +89,8 @@ fn describe(operation: &mut Operation, access: Access) {
     let response = ResponseBuilder::new()
         .description(
             "What went wrong: 400 invalid, 401 unauthenticated, 403 denied, 404 not found, 409 conflict, 413 too \
-                      large, 429 busy, 503 unavailable, 500 a defect.",
+                      large, 429 too much at once (nothing was done; ask again after `Retry-After`), \
+             503 unavailable (`Retry-After` as well), 500 a defect.",
         )
         .content("application/json", error)
         .build();

@@ -1,26 +1,32 @@
 //! Takes connections and answers them until it is told to stop.
 //!
 //! Invariants: a connection that sends its head too slowly, or too large a one, is closed; there is a bound on how many
-//! are open; stopping ends streams at once, lets answers that are under way finish for a while, and then closes what is
-//! left.
+//! are open, and one more is told so; stopping ends streams at once, lets answers that are under way finish for a
+//! while, and then closes what is left.
 
+use crate::error::Error;
 use crate::{Listen, ListenError, Web, router};
 use axum::Router;
 use axum::body::Body;
+use hostler_model::Kind;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-/// Connections that may be open at once; further ones wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 1_024;
+/// Connections over the limit that are being told so at once; further ones wait in the kernel's queue.
+const REFUSALS_MAX: usize = 64;
+
+/// How long one that is refused may take to send its head and to hear the answer.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the head of a request may take; also how long an idle connection is kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
@@ -73,7 +79,7 @@ impl Server {
     /// Answers until `shutdown` is ready, then winds down.
     pub async fn serve(self, web: Web, shutdown: impl Future<Output = ()> + Send) {
         let app = router(web.clone());
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let places = Places::new(web.options().connections_max);
         let (stop, stopping) = watch::channel(false);
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
@@ -83,12 +89,22 @@ impl Server {
                 Some(_) = connections.join_next() => continue,
                 () = &mut shutdown => break,
             };
-            if let Some((stream, place)) = accepted {
-                let (app, stopping) = (app.clone(), stopping.clone());
-                connections.spawn(async move {
-                    answer(stream, app, stopping).await;
-                    drop(place);
-                });
+            match accepted {
+                Some((stream, Place::Taken(place))) => {
+                    let (app, stopping) = (app.clone(), stopping.clone());
+                    connections.spawn(async move {
+                        answer(stream, app, stopping).await;
+                        drop(place);
+                    });
+                }
+                Some((stream, Place::Refused(place))) => {
+                    let most = places.most;
+                    connections.spawn(async move {
+                        let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refuse(stream, most)).await;
+                        drop(place);
+                    });
+                }
+                None => {}
             }
         }
         web.stop();
@@ -100,10 +116,10 @@ impl Server {
         }
     }
 
-    async fn accept(&self, places: &Arc<Semaphore>) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-        let place = Arc::clone(places).acquire_owned().await.ok()?;
+    async fn accept(&self, places: &Places) -> Option<(TcpStream, Place)> {
+        let place = places.take().await?;
         match self.listener.accept().await {
-            Ok((stream, _)) => Some((stream, place)),
+            Ok((stream, _)) => Some((stream, places.look_again(place))),
             Err(error) => {
                 tracing::warn!("a connection could not be taken: {error}");
                 // Out of file descriptors: asking again at once would only spin.
@@ -111,6 +127,62 @@ impl Server {
                 None
             }
         }
+    }
+}
+
+/// How many connections there may be.
+struct Places {
+    most: usize,
+    open: Arc<Semaphore>,
+    refused: Arc<Semaphore>,
+}
+
+enum Place {
+    Taken(OwnedSemaphorePermit),
+    /// All are taken; this is one among those that are told so.
+    Refused(OwnedSemaphorePermit),
+}
+
+impl Places {
+    fn new(most: usize) -> Self {
+        Self { most, open: Arc::new(Semaphore::new(most)), refused: Arc::new(Semaphore::new(REFUSALS_MAX)) }
+    }
+
+    /// Whichever is free first once both are taken.
+    async fn take(&self) -> Option<Place> {
+        if let Ok(place) = Arc::clone(&self.open).try_acquire_owned() {
+            return Some(Place::Taken(place));
+        }
+        tokio::select! {
+            biased;
+            place = Arc::clone(&self.open).acquire_owned() => place.ok().map(Place::Taken),
+            place = Arc::clone(&self.refused).acquire_owned() => place.ok().map(Place::Refused),
+        }
+    }
+
+    /// One may have been given back while we waited for somebody to come.
+    fn look_again(&self, place: Place) -> Place {
+        match Arc::clone(&self.open).try_acquire_owned() {
+            Ok(free) if matches!(place, Place::Refused(_)) => Place::Taken(free),
+            Ok(_) | Err(_) => place,
+        }
+    }
+}
+
+/// Answers the first request with "too many", and closes.
+async fn refuse(stream: TcpStream, most: usize) {
+    let service = hyper::service::service_fn(|_: hyper::Request<hyper::body::Incoming>| {
+        let busy = Error::new(Kind::Busy, format!("{most} connections are open already, which is the most at once"));
+        let busy = busy.hint("use one connection for many requests, try again later, or raise `limits.connections`");
+        std::future::ready(Ok::<_, Infallible>(crate::outer::refused(busy)))
+    });
+    let connection = http1::Builder::new()
+        .keep_alive(false)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!("a connection that was refused ended early: {error}");
     }
 }
 

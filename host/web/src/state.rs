@@ -21,6 +21,8 @@ pub struct Options {
     pub hosts: Hosts,
     /// How long one request may take until its answer begins.
     pub request_timeout: Duration,
+    /// Connections that may be open at once; one more is answered so and closed.
+    pub connections_max: usize,
     /// Streams that may be followed at once.
     pub followers_max: usize,
     /// How often a quiet stream says that it lives.
@@ -32,6 +34,7 @@ impl Default for Options {
         Self {
             hosts: Hosts::loopback(),
             request_timeout: Duration::from_secs(30),
+            connections_max: 1_024,
             followers_max: 256,
             keep_alive: Duration::from_secs(15),
         }
@@ -86,11 +89,8 @@ impl Web {
     pub(crate) fn follower(&self) -> Result<OwnedSemaphorePermit, Error> {
         Arc::clone(&self.inner.followers).try_acquire_owned().map_err(|_| {
             let most = self.inner.options.followers_max;
-            Error::new(
-                Kind::Unavailable,
-                format!("{most} streams are being followed already, which is the most at once"),
-            )
-            .hint("end another one, or try again later")
+            Error::new(Kind::Busy, format!("{most} streams are being followed already, which is the most at once"))
+                .hint("end another one, try again later, or raise `limits.streams`")
         })
     }
 

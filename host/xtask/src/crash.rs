@@ -22,8 +22,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     while let Some(word) = words.next() {
         let value = words.next().with_context(|| format!("`{word}` needs a value"))?;
         match word.as_str() {
-            "--kills" => kills = number(word, value)?,
-            "--seed" => seed = Some(number(word, value)?),
+            "--kills" => kills = crate::number(word, value)?,
+            "--seed" => seed = Some(crate::number(word, value)?),
             "--mode" => modes.retain(|(name, _)| name == value),
             _ => bail!("unexpected argument `{word}`: known are --kills, --seed and --mode"),
         }
@@ -39,9 +39,4 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         process::run(&mut cargo)?;
     }
     Ok(())
-}
-
-fn number(name: &str, text: &str) -> anyhow::Result<String> {
-    let number: u64 = text.parse().with_context(|| format!("`{name}` is `{text}`, not a whole number"))?;
-    Ok(number.to_string())
 }

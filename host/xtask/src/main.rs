@@ -12,6 +12,7 @@ mod demo;
 mod docs;
 mod examples;
 mod house;
+mod load;
 mod machine;
 mod plugins;
 mod process;
@@ -19,6 +20,7 @@ mod scaffold;
 mod test;
 mod tidy;
 
+use anyhow::Context;
 use std::process::ExitCode;
 
 struct Command {
@@ -55,6 +57,11 @@ const COMMANDS: &[Command] = &[
         name: "crash",
         about: "Kill the host, cut its power, fill its disk: [--kills N] [--seed S] [--mode kill|power|full]",
         run: crash::run,
+    },
+    Command {
+        name: "load",
+        about: "Ask for more than the host can do: [--dev] [--minutes N] [--clients N] [--readers N] [--seed S] [--json FILE]",
+        run: load::run,
     },
     Command { name: "docs", about: "Write docs/reference again; --check only compares", run: docs::run },
 ];
@@ -97,4 +104,10 @@ fn expect_only(known: &[&str], arguments: &[String]) -> anyhow::Result<()> {
         Some(argument) => anyhow::bail!("unexpected argument `{argument}`: known are {}", known.join(", ")),
         None => Ok(()),
     }
+}
+
+/// The value of an option that counts something.
+fn number(option: &str, text: &str) -> anyhow::Result<String> {
+    let number: u64 = text.parse().with_context(|| format!("`{option}` is `{text}`, not a whole number"))?;
+    Ok(number.to_string())
 }

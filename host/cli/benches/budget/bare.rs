@@ -4,9 +4,13 @@
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi::p2::bindings::sync::CommandPre;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 const PROGRAM: &str = "/bin/true";
 
@@ -33,6 +37,72 @@ pub(crate) fn spawns_together(count: usize) -> Duration {
         child.wait().expect("it ends");
     }
     begun.elapsed()
+}
+
+/// What a script writes, from a pipe to a file, and synced: from its start to the sync.
+pub(crate) fn piped(script: &str, folder: &Path) -> Duration {
+    let begun = Instant::now();
+    let mut file = tempfile::tempfile_in(folder).expect("made");
+    let mut child = Command::new("/bin/sh");
+    child.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = child.spawn().expect("it starts");
+    let (mut output, mut piece) = (child.stdout.take().expect("piped"), vec![0; 64 << 10]);
+    loop {
+        match output.read(&mut piece).expect("readable") {
+            0 => break,
+            length => file.write_all(&piece[..length]).expect("written"),
+        }
+    }
+    child.wait().expect("it ends");
+    file.sync_all().expect("synced");
+    begun.elapsed()
+}
+
+/// A component that is a command, in Wasmtime as it comes.
+pub(crate) struct Component {
+    engine: wasmtime::Engine,
+    pre: CommandPre<Guest>,
+}
+
+struct Guest {
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl Component {
+    pub(crate) fn compile(path: &Path) -> Self {
+        let engine = wasmtime::Engine::default();
+        let component = wasmtime::component::Component::from_file(&engine, path).expect("it compiles");
+        let mut linker = Linker::<Guest>::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_sync(&mut linker).expect("linked");
+        let pre = linker.instantiate_pre(&component).and_then(CommandPre::new).expect("it fits");
+        Self { engine, pre }
+    }
+
+    /// Runs it so many times, on as many threads as there are processors.
+    pub(crate) fn runs(&self, count: usize) -> Duration {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| (0..count / threads).for_each(|_| self.run()));
+            }
+        });
+        begun.elapsed()
+    }
+
+    fn run(&self) {
+        let wasi = WasiCtx::builder().args(&["greet", "--", "world"]).build();
+        let mut store = wasmtime::Store::new(&self.engine, Guest { wasi, table: ResourceTable::new() });
+        let command = self.pre.instantiate(&mut store).expect("an instance");
+        command.wasi_cli_run().call_run(&mut store).expect("no trap").expect("it succeeds");
+    }
 }
 
 /// As the host opens its own.

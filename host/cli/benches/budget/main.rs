@@ -9,6 +9,8 @@ mod bare;
 #[path = "../../../engine/tests/support/containers.rs"]
 mod container_engine;
 mod figures;
+#[path = "../../tests/overload/history.rs"]
+mod history;
 #[path = "../../tests/crash/host.rs"]
 mod host;
 mod machine;
@@ -19,8 +21,23 @@ use figures::Row;
 use std::process::ExitCode;
 
 /// What can be asked for by name, in the order of the table.
-const ROWS: &[&str] =
-    &["chain", "parallel", "fan-out", "plugin", "idle", "start", "instant", "spread", "cancel", "container"];
+const ROWS: &[&str] = &[
+    "chain",
+    "parallel",
+    "processes",
+    "components",
+    "fan-out",
+    "light",
+    "output",
+    "plugin",
+    "idle",
+    "start",
+    "history",
+    "instant",
+    "spread",
+    "cancel",
+    "container",
+];
 
 struct Arguments {
     json: Option<String>,
@@ -55,6 +72,11 @@ async fn measure(name: &str) -> Vec<Row> {
     match name {
         "chain" => rows::processes::chain().await,
         "parallel" => rows::processes::parallel().await,
+        "processes" => rows::spawns::processes().await,
+        "components" => rows::spawns::components().await,
+        "light" => rows::light::measure().await,
+        "output" => rows::output::measure().await,
+        "history" => rows::history::measure().await,
         "fan-out" => rows::fan_out::measure().await,
         "plugin" => rows::plugin::measure().await,
         "idle" => rows::idle::measure().await,

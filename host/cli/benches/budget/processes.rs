@@ -23,6 +23,11 @@ pub(crate) fn resident_mib(pid: u32) -> f64 {
     number(&read(&of(pid).join("status")), "VmRSS") as f64 / 1024.0
 }
 
+/// The most that it has held so far.
+pub(crate) fn peak_mib(pid: u32) -> f64 {
+    number(&read(&of(pid).join("status")), "VmHWM") as f64 / 1024.0
+}
+
 /// How often each thread gave its processor away because it had nothing to do: each time it was woken before.
 pub(crate) fn wake_ups(pid: u32) -> BTreeMap<OsString, u64> {
     let threads = std::fs::read_dir(of(pid).join("task")).into_iter().flatten().flatten();

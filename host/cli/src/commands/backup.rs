@@ -113,7 +113,7 @@ fn list(ctx: &Context, backups: &[Backup]) -> Result<(), Failure> {
             BackupStatus::Failed => ctx.printer.out.bad("failed"),
         };
         let size = backup.bytes.map_or_else(|| "-".into(), |bytes| Bytes(bytes).to_string());
-        table.row(&[backup.name.clone(), time::local(backup.made_at.0), state, size, backup.path.clone()]);
+        table.row(&[backup.name.clone(), time::utc(backup.made_at.0), state, size, backup.path.clone()]);
     }
     if table.is_empty() {
         ctx.printer.advise("no backups yet; make one with `hostler backup create`");
@@ -138,7 +138,7 @@ fn tell(ctx: &Context, what: &str, file: &Path, info: &BackupInfo) -> Result<(),
         return ctx.printer.json(&json!({"file": file.display().to_string(), "host": host, "made_at": Time(*made_at),
             "made_by": made_by, "schema": schema, "runs": runs, "logs": logs, "bytes": bytes}));
     }
-    let made_at = time::local(*made_at);
+    let made_at = time::utc(*made_at);
     ctx.printer
         .result(&format!("{what}: made {made_at} by hostler {made_by} of host {host}, {runs} runs, {logs} logs\n"))
 }

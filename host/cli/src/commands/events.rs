@@ -87,6 +87,6 @@ fn show(ctx: &Context, event: &Event) -> Result<(), Failure> {
     ];
     let about: Vec<String> = about.into_iter().flatten().collect();
     let data = event.data.as_ref().map(|data| format!("  {data}")).unwrap_or_default();
-    let (at, kind) = (paint.faint(&time::local(event.at.0)), paint.strong(&event.kind));
+    let (at, kind) = (paint.faint(&time::utc(event.at.0)), paint.strong(&event.kind));
     ctx.printer.result(&format!("{at}  {kind}  {}{}\n", about.join(" "), paint.faint(&data)))
 }

@@ -74,7 +74,7 @@ async fn list(ctx: &Context, client: &Client) -> Result<(), Failure> {
     let mut table = Table::new(&["PIPELINE", "LATEST", "RELEASED", "CREATED", "NAME"]);
     for pipeline in pipelines {
         let released = pipeline.released_version.map_or_else(|| "-".into(), |version| version.to_string());
-        let (latest, created) = (pipeline.latest_version.to_string(), time::local(pipeline.created_at.0));
+        let (latest, created) = (pipeline.latest_version.to_string(), time::utc(pipeline.created_at.0));
         table.row(&[pipeline.id.to_string(), latest, released, created, pipeline.name.unwrap_or_default()]);
     }
     if table.is_empty() {
@@ -93,7 +93,7 @@ async fn get(ctx: &Context, client: &Client, id: &Slug, version: Option<u32>) ->
     let VersionSummary { version: number, released, digest, created_at, created_by } = version.summary;
     let state = if released { "released" } else { "not released" };
     ctx.printer.talk(&format!("{id}: version {number}, {state}, {digest}"));
-    ctx.printer.talk(&format!("registered {} by {}", time::local(created_at.0), created_by.name));
+    ctx.printer.talk(&format!("registered {} by {}", time::utc(created_at.0), created_by.name));
     ctx.printer.json(&version.document)
 }
 
@@ -114,7 +114,7 @@ async fn versions(ctx: &Context, client: &Client, id: &Slug) -> Result<(), Failu
     let mut table = Table::new(&["VERSION", "STATE", "CREATED", "BY", "DIGEST"]);
     for version in versions {
         let state = if version.released { "released" } else { "-" };
-        let created = time::local(version.created_at.0);
+        let created = time::utc(version.created_at.0);
         table.row(&[version.version.to_string(), state.into(), created, version.created_by.name, version.digest]);
     }
     ctx.printer.result(&table.to_text(&ctx.printer))

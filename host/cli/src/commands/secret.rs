@@ -122,7 +122,7 @@ fn list(ctx: &Context, secrets: &[Secret]) -> Result<(), Failure> {
     }
     let mut table = Table::new(&["SECRET", "VERSION", "VALUES", "SET", "BY"]);
     for Secret { name, version, values, updated_at, updated_by, .. } in secrets {
-        let set = time::local(updated_at.0);
+        let set = time::utc(updated_at.0);
         table.row(&[name.to_string(), version.to_string(), values.to_string(), set, updated_by.clone()]);
     }
     if table.is_empty() {

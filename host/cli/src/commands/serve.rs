@@ -103,7 +103,13 @@ async fn listen(config: &Config) -> Result<Server, Failure> {
 
 fn web(app: &App, config: &Config) -> Web {
     let hosts = hostler_web::Hosts::new(config.listen.address.ip(), &config.hosts);
-    Web::new(app.handle().clone(), hostler_web::Options { hosts, ..hostler_web::Options::default() })
+    let options = hostler_web::Options {
+        hosts,
+        connections_max: config.limits.connections,
+        followers_max: config.limits.streams,
+        ..hostler_web::Options::default()
+    };
+    Web::new(app.handle().clone(), options)
 }
 
 async fn wind_down(ctx: &Context, config: &Config, app: App, signals: &mut Signals) -> Result<ExitCode, Failure> {

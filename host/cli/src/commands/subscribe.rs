@@ -140,6 +140,6 @@ impl Arguments {
 
 pub(super) fn sentence(made: &Subscription) -> String {
     let Subscription { id, pipeline, plugin, label, next_at, .. } = made;
-    let next = next_at.map(|next| format!(", next {}", time::local(next.0))).unwrap_or_default();
+    let next = next_at.map(|next| format!(", next {}", time::utc(next.0))).unwrap_or_default();
     format!("subscription {id}: {pipeline} by {plugin} as {label}{next}")
 }

@@ -181,7 +181,7 @@ fn get(ctx: &Context, found: &Subscription) -> Result<(), Failure> {
     if ctx.printer.json {
         return ctx.printer.json(found);
     }
-    let instant = |at: Option<hostler_web::types::Time>| at.map_or_else(|| "-".into(), |at| time::local(at.0));
+    let instant = |at: Option<hostler_web::types::Time>| at.map_or_else(|| "-".into(), |at| time::utc(at.0));
     let mut table = Table::new(&["SUBSCRIPTION", "VALUE"]);
     let mut row = |name: &str, value: String| table.row(&[name.into(), value]);
     row("id", found.id.clone());
@@ -198,7 +198,7 @@ fn get(ctx: &Context, found: &Subscription) -> Result<(), Failure> {
     row("due", instant(found.due_at));
     row("note", found.note.clone().unwrap_or_else(|| "-".into()));
     row("error", found.error.clone().unwrap_or_else(|| "-".into()));
-    row("created", format!("{} by {}", time::local(found.created_at.0), found.created_by.name));
+    row("created", format!("{} by {}", time::utc(found.created_at.0), found.created_by.name));
     ctx.printer.result(&table.to_text(&ctx.printer))
 }
 
@@ -229,7 +229,7 @@ fn show_fires(ctx: &Context, fires: &[Fire]) -> Result<(), Failure> {
     let mut table = Table::new(&["INSTANT", "DECISION", "STATE", "RUNS", "NOTE"]);
     for fire in fires {
         let note = fire.note.clone().unwrap_or_default();
-        table.row(&[time::local(fire.at.0), fire.decision.clone(), fire.status.clone(), fire.runs.to_string(), note]);
+        table.row(&[time::utc(fire.at.0), fire.decision.clone(), fire.status.clone(), fire.runs.to_string(), note]);
     }
     ctx.printer.result(&table.to_text(&ctx.printer))
 }

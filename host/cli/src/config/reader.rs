@@ -82,6 +82,16 @@ impl Reader {
         })
     }
 
+    /// A count without which nothing would work.
+    pub(super) fn some(&mut self, key: &'static str, most: usize) -> usize {
+        let count = self.count(key, most);
+        if count == 0 {
+            self.refuse(key, "must be at least 1".into());
+            return 1;
+        }
+        count
+    }
+
     pub(super) fn span(&mut self, key: &'static str) -> Duration {
         let text = self.text(key);
         Duration::parse(&text).unwrap_or_else(|error| {

@@ -19,6 +19,7 @@ pub(crate) struct Registries {
     /// Docker's own `config.json`.
     pub(crate) credentials: PathBuf,
     logins: Vec<LoginFile>,
+    ca_file: Option<PathBuf>,
     silence_timeout: Duration,
     transfer_timeout: Duration,
     attempts: u32,
@@ -38,6 +39,7 @@ pub(super) fn read(reader: &mut Reader, environment: &Environment) -> Registries
         trust_root: reader.path("registries.trust_root"),
         credentials: environment.docker_config(),
         logins: logins(reader, "registries.logins"),
+        ca_file: reader.path("registries.ca_file"),
         silence_timeout: reader.longer("registries.silence_timeout"),
         transfer_timeout: reader.longer("registries.transfer_timeout"),
         attempts: u32::try_from(reader.count("registries.attempts", 100)).unwrap_or(1).max(1),
@@ -76,6 +78,7 @@ impl Registries {
             plain_http: self.plain_http.clone(),
             logins,
             docker_config: Some(self.credentials.clone()),
+            ca_file: self.ca_file.clone(),
             read_timeout: self.silence_timeout.to_std(),
             time_max: self.transfer_timeout.to_std(),
             attempts_max: self.attempts,

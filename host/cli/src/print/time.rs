@@ -1,4 +1,4 @@
-//! Spans and instants as a person reads them. Instants are shown in the zone of the person's machine; JSON keeps UTC.
+//! Spans and instants as a person reads them. Instants are in UTC and say so, as in JSON and in the logs.
 
 use hostler_model::{Duration, Timestamp};
 
@@ -26,11 +26,10 @@ pub(crate) fn relative(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// `2026-03-01 12:30:05` in the zone of this machine.
-pub(crate) fn local(at: Timestamp) -> String {
+/// `2026-03-01 12:30:05Z`
+pub(crate) fn utc(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0)
-        .map(|at| at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string())
-        .unwrap_or_else(|_| at.0.to_string())
+        .map_or_else(|_| at.0.to_string(), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 pub(crate) fn now() -> Timestamp {
@@ -46,6 +45,11 @@ mod tests {
         let read = |ms| span(Duration::from_millis(ms));
         let read: Vec<_> = [0, 820, 4_250, 185_000, 7_800_000, 442_800_000].map(read).into();
         assert_eq!(read, ["0ms", "820ms", "4.2s", "3m05s", "2h10m", "5d3h"]);
+    }
+
+    #[test]
+    fn an_instant_says_that_it_is_in_utc() {
+        assert_eq!(utc(Timestamp(1_767_225_605_250)), "2026-01-01 00:00:05Z");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The real binary on a data folder of its own: started, reached through its API, stopped or killed.
 //!
 //! Invariants: nothing of this machine's settings reaches it; it never outlives its owner here. Shared by the crash
-//! test and the bench. Must not know what is asked of the host.
+//! test, the load test and the bench. Must not know what is asked of the host.
 
 use hostler_web::Client;
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,6 +19,8 @@ pub(crate) const LOOK: Duration = Duration::from_millis(1);
 pub(crate) struct Host {
     child: Child,
     pub(crate) client: Client,
+    #[allow(dead_code, reason = "only the load test makes clients of its own")]
+    pub(crate) token: String,
     /// From the start of the process to its first answer that needed the database.
     #[allow(dead_code, reason = "only the bench asks how long it took")]
     pub(crate) ready_after: Duration,
@@ -83,7 +85,7 @@ impl Host {
             // tidy: allow(sleep), because another process is looked at, and the loop has a limit.
             tokio::time::sleep(LOOK).await;
         }
-        Ok(Self { child, client, ready_after: begun.elapsed() })
+        Ok(Self { child, client, token, ready_after: begun.elapsed() })
     }
 
     #[allow(dead_code, reason = "the crash test does not look at the process")]
@@ -99,11 +101,13 @@ impl Host {
     }
 
     /// SIGTERM, and nothing else.
+    #[allow(dead_code, reason = "the load test only kills")]
     pub(crate) fn ask_to_stop(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it can be told to stop");
     }
 
     /// SIGTERM, and waits until it is gone.
+    #[allow(dead_code, reason = "the load test only kills")]
     pub(crate) async fn stop(mut self) -> ExitStatus {
         self.ask_to_stop();
         let limit = Instant::now() + LIMIT;

@@ -8,6 +8,8 @@
 
 mod checks;
 mod clients;
+#[path = "../../../engine/tests/support/containers.rs"]
+mod container_engine;
 mod host;
 mod ledger;
 mod marks;
@@ -19,7 +21,9 @@ mod rows;
 mod small_disk;
 mod story;
 
+use host::Place;
 use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
 use story::Story;
 
 /// Of each test, unless told. A home run of `cargo xtask crash` asks for some hundreds.
@@ -32,6 +36,7 @@ async fn what_was_acknowledged_survives_every_kill_and_ends() {
     let (rounds, seed) = (setting("HOSTLER_CRASH_KILLS").unwrap_or(KILLS), seed());
     println!("{rounds} kills; the same again with HOSTLER_CRASH_SEED={seed}");
     let home = tempfile::tempdir().expect("a temporary folder");
+    let _evidence = Evidence(home.path().to_path_buf());
     Story::kill(home.path(), seed).tell(rounds).await;
 }
 
@@ -40,6 +45,7 @@ async fn what_was_acknowledged_survives_every_power_cut_and_ends() {
     let (rounds, seed) = (setting("HOSTLER_CRASH_KILLS").unwrap_or(CUTS), seed());
     println!("{rounds} power cuts; the same again with HOSTLER_CRASH_SEED={seed}");
     let home = tempfile::tempdir().expect("a temporary folder");
+    let _evidence = Evidence(home.path().to_path_buf());
     match power::Disk::new(home.path()) {
         Some(disk) => Story::power(home.path(), seed, disk).tell(rounds).await,
         None => lacks("power cuts", "there is no C compiler `cc`"),
@@ -51,9 +57,26 @@ async fn what_was_acknowledged_survives_a_full_disk_and_ends() {
     let (rounds, seed) = (setting("HOSTLER_CRASH_KILLS").unwrap_or(FILLS), seed());
     println!("{rounds} full disks; the same again with HOSTLER_CRASH_SEED={seed}");
     let home = tempfile::tempdir().expect("a temporary folder");
+    let _evidence = Evidence(home.path().to_path_buf());
     match small_disk::SmallDisk::mount(&home.path().join("disk")) {
         Some(disk) => Story::full(home.path(), seed, disk).tell(rounds).await,
         None => lacks("full disks", "a small tmpfs cannot be mounted (are we root?)"),
+    }
+}
+
+/// Where the test fails, what the hosts have said last: their folder goes with the test.
+struct Evidence(PathBuf);
+
+const LINES_MAX: usize = 80;
+
+impl Drop for Evidence {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = Place::plain(&self.0).said();
+            let lines: Vec<_> = said.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LINES_MAX)..];
+            eprintln!("the last of {} lines that the hosts have said:\n{}", lines.len(), last.join("\n"));
+        }
     }
 }
 

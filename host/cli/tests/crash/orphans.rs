@@ -1,8 +1,9 @@
-//! Looks for processes of a data folder in `/proc`.
+//! Looks for what is left of a data folder's tasks: processes in `/proc`, containers at the engine.
 //!
 //! Each process task carries `HOSTLER_HANDLE`, and its output file lies below the data folder; both are in its
 //! environment.
 
+use crate::container_engine::docker;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,22 @@ pub(crate) async fn gone(data: &Path) -> Duration {
         // tidy: allow(sleep), because other processes are looked at, and the loop has a limit.
         tokio::time::sleep(crate::host::LOOK).await;
     }
+}
+
+/// No container of the folder's host is left, once it has stopped with all runs over. Answers false where no engine
+/// answers.
+pub(crate) fn no_container(data: &Path) -> bool {
+    if crate::container_engine::engine().is_none() {
+        return false;
+    }
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let database = rusqlite::Connection::open_with_flags(data.join("hostler.db"), flags).expect("the database opens");
+    let id = "SELECT value FROM meta WHERE key = 'host_id'";
+    let id: String = database.query_row(id, [], |row| row.get(0)).expect("a row");
+    let label = format!("label=hostler.host={id}");
+    let left = docker(["ps", "--all", "--filter", &label, "--format", "{{.ID}} {{.Status}}"]);
+    assert!(left.is_empty(), "containers have outlived their runs: {left}");
+    true
 }
 
 fn of(data: &Path) -> Vec<String> {

@@ -1,9 +1,10 @@
-//! What the clients start: processes in a row, many rows, a task that does not want to end, a component, a pipeline
-//! that keeps few runs, and something that talks all the time.
+//! What the clients start: processes in a row, many rows, a task that does not want to end, a component, a
+//! container where an engine answers, a pipeline that keeps few runs, and something that talks all the time.
 //!
 //! Each attempt of a process writes a mark into a file outside the data folder, so that a start done twice is seen.
 
 use crate::clients::slug;
+use crate::container_engine::IMAGE;
 use hostler_web::Client;
 use hostler_web::types::{CatchUp, Overlap, Subscribe};
 use serde_json::{Map, Value, json};
@@ -25,6 +26,10 @@ pub(crate) async fn register(client: &Client, marks: &Path) -> Vec<&'static str>
             documents.push(json!({"id": "sandboxed", "tasks": {"greet": again(json!({"wasm": wasm}))}}));
         }
         None => eprintln!("!!! no component is built (cargo xtask plugins): wasm tasks are left out"),
+    }
+    if crate::container_engine::engine().is_some() {
+        names.push("boxed");
+        documents.push(boxed());
     }
     for document in documents {
         client.register(&namespace, &document.to_string(), true).await.expect("registered");
@@ -95,6 +100,14 @@ fn chatty(marks: &Path) -> Value {
     let script =
         "i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo \"line $i of attempt $HOSTLER_ATTEMPT\"; sleep 0.01; done";
     json!({"id": "chatty", "tasks": {"talk": again(marked(marks, script))}})
+}
+
+/// A container outlives its host, and the next one goes on with it.
+fn boxed() -> Value {
+    let script =
+        "i=0; while [ $i -lt 20 ]; do i=$((i+1)); echo \"line $i of attempt $HOSTLER_ATTEMPT\"; sleep 0.02; done";
+    let container = json!({"image": IMAGE, "command": ["sh", "-c", script], "network": "none"});
+    json!({"id": "boxed", "tasks": {"talk": again(json!({"container": container}))}})
 }
 
 fn component() -> Option<PathBuf> {

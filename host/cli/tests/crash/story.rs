@@ -286,6 +286,7 @@ impl Story {
         let rows::Counted { runs, fires, attempts, lost, transitions, marked } =
             rows::check(&place.data, ledger, marks);
         no_panic(place, ledger.mode);
+        let containers = if orphans::no_container(&place.data) { "none" } else { "no engine" };
         let row = |name: &str, value: String| println!("  {name:<38} {value:>10}");
         println!("{:?}: {rounds} rounds in {:.0} s", ledger.mode, begun.elapsed().as_secs_f64());
         row("kills", (rounds + told.migrations + told.births + told.starts_killed).to_string());
@@ -302,6 +303,7 @@ impl Story {
         row("attempts / of them lost", format!("{attempts} / {lost}"));
         row("starts marked outside, none twice", marked.to_string());
         row("transitions, all legal", transitions.to_string());
+        row("containers left", containers.into());
         row("last task gone after its host", format!("{} ms", told.longest.as_millis()));
         match &self.harm {
             Harm::None => {}

@@ -72,8 +72,9 @@ impl Host {
         };
         let host_env = vec![("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())];
         let slots = SlotSizes { process: 16, container: 2, wasm: 2 };
-        let engine =
-            Engine::start(Config { opened, plugins, sources, executors, clock, slots, host_env, storage }).await;
+        let requests_max = 1_000;
+        let config = Config { opened, plugins, sources, executors, clock, slots, host_env, storage, requests_max };
+        let engine = Engine::start(config).await;
         Self { engine: engine.expect("the engine starts"), clock: manual, _runtime: runtime }
     }
 

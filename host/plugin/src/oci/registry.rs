@@ -39,6 +39,8 @@ pub struct RegistryConfig {
     pub logins: Vec<RegistryLogin>,
     /// Docker's `config.json`.
     pub docker_config: Option<PathBuf>,
+    /// A PEM file of authorities for certificates, beside those of the system.
+    pub ca_file: Option<PathBuf>,
     pub connect_timeout: Duration,
     /// How long nothing may come.
     pub read_timeout: Duration,
@@ -101,6 +103,7 @@ impl Default for RegistryConfig {
             plain_http: Vec::new(),
             logins: Vec::new(),
             docker_config: None,
+            ca_file: None,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
             time_max: Duration::from_secs(900),

@@ -82,6 +82,21 @@ async fn signatures_travel_with_an_artifact_through_a_registry_that_lists_none()
     assert!(refusal.to_string().contains("is not signed"), "{refusal}");
 }
 
+#[tokio::test]
+async fn a_certificate_counts_when_its_authority_does() {
+    let Some(debian) = DebianRegistry::with_tls() else { return };
+    let place = reference(&format!("{}/acme/alpha:1.0", debian.address));
+    let push = async |config: RegistryConfig| {
+        Registry::new(config).push_component(component("a"), &facts("alpha"), &place, silent()).await
+    };
+    let error = push(quick()).await.expect_err("unknown").to_string();
+    assert!(error.contains("does not count") && error.contains("`registries.ca_file`"), "{error}");
+    push(RegistryConfig { ca_file: Some(debian.authority()), ..quick() }).await.expect("pushed by TLS");
+    let plain = RegistryConfig { plain_http: vec![debian.address.clone()], attempts_max: 1, ..quick() };
+    let error = push(plain).await.expect_err("TLS").to_string();
+    assert!(error.contains("it speaks TLS, and was asked in plain HTTP"), "{error}");
+}
+
 /// The tool of the Bytecode Alliance, where `cargo xtask test` has put it.
 #[expect(clippy::disallowed_methods, reason = "a test has no configuration but its environment")]
 fn wkg() -> Option<PathBuf> {

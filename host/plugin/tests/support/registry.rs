@@ -18,25 +18,47 @@ pub(crate) struct DebianRegistry {
 impl DebianRegistry {
     /// None: it is not installed here, and the test has said so.
     pub(crate) fn open() -> Option<Self> {
-        Self::start("")
+        Self::start("127.0.0.1", "", "")
     }
 
     /// Lets nobody in but `ann`.
     pub(crate) fn closed() -> Option<Self> {
-        Self::start("auth: {htpasswd: {realm: tests, path: FOLDER/users}}\n")
+        Self::start("127.0.0.1", "", "auth: {htpasswd: {realm: tests, path: FOLDER/users}}\n")
+    }
+
+    /// Speaks TLS, at an address of this machine that does not look like one, with the certificate in `authority`.
+    pub(crate) fn with_tls() -> Option<Self> {
+        Self::start("0.0.0.0", ", tls: {certificate: FOLDER/tls.pem, key: FOLDER/tls.key}", "")
+    }
+
+    pub(crate) fn authority(&self) -> std::path::PathBuf {
+        self.folder.path().join("tls.pem")
+    }
+
+    fn make_certificate(folder: &std::path::Path) {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
+        openssl.args(["-subj", "/CN=registry", "-addext", "subjectAltName=IP:0.0.0.0", "-keyout", "tls.key"]);
+        // Its own authority, and yet no authority: else it would not do for a server.
+        openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+        let output = openssl.args(["-out", "tls.pem"]).current_dir(folder).output().expect("openssl is there");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     #[expect(clippy::disallowed_methods, reason = "CI=true is how a machine says that it must have a registry")]
-    fn start(auth: &str) -> Option<Self> {
+    fn start(host: &str, tls: &str, auth: &str) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder can be made");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let listener = TcpListener::bind((host, 0)).expect("a port is free");
         let address = listener.local_addr().expect("it has one").to_string();
         drop(listener);
         std::fs::write(folder.path().join("users"), include_str!("registry-users")).expect("written");
         let config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: FOLDER}}, delete: {{enabled: true}}}}\n\
-             http: {{addr: '{address}'}}\n{auth}"
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: FOLDER}}}}\n\
+             http: {{addr: '{address}'{tls}}}\n{auth}"
         );
+        if !tls.is_empty() {
+            Self::make_certificate(folder.path());
+        }
         let file = folder.path().join("config.yml");
         std::fs::write(&file, config.replace("FOLDER", &folder.path().display().to_string())).expect("written");
         let mut command = Command::new("docker-registry");

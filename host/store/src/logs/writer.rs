@@ -99,6 +99,17 @@ impl RunLog {
         Ok(LogWritten { end: tail.end, kept: kept as u64, dropped })
     }
 
+    /// Says in the log that so many bytes of a stream are not in it, though the task has written them. They count as
+    /// kept: whoever goes on with the attempt must not take them a second time, behind later ones.
+    pub fn miss(&self, source: LogSource, stream: LogStream, at: Timestamp, bytes: u64) -> Result<LogWritten, Error> {
+        let text = format!("{bytes}{MISSING}{}: the disk did not take them\n", word(stream));
+        let written = self.write(source, LogStream::Host, at, text.as_bytes())?;
+        if let Some(tally) = self.tail()?.attempts.get_mut(&source) {
+            tally.kept.miss(stream, bytes);
+        }
+        Ok(written)
+    }
+
     /// Makes durable what was written.
     pub fn sync(&self) -> Result<(), Error> {
         let mut tail = self.lock();
@@ -141,7 +152,7 @@ impl RunLog {
         let mut tail = self.lock();
         if !tail.known {
             if self.inner.path.exists() {
-                *tail = look_at(&self.inner.path, self.inner.limits)?;
+                *tail = look_at(&self.inner.path)?;
             }
             tail.known = true;
         }
@@ -173,6 +184,9 @@ enum Mark {
     Attempt(u64),
     Run(u64),
 }
+
+/// Between a number of bytes and the stream that they are missing of.
+const MISSING: &str = " bytes of output are missing here, of ";
 
 const ATTEMPT_MARK: &str = "the output of this attempt reached its limit of";
 const RUN_MARK: &str = "the output of this run reached its limit of";
@@ -240,9 +254,10 @@ impl Tail {
 }
 
 /// Reads a file that was there before, and cuts off what a crash left half written.
-fn look_at(path: &Path, limits: LogLimits) -> Result<Tail, Error> {
+fn look_at(path: &Path) -> Result<Tail, Error> {
     let mut tail = Tail { known: true, ..Tail::default() };
     let mut reader = LogReader::new(path.to_path_buf(), 0, LogFilter::default());
+    let mut host_spoke = false;
     while let Some((header, length)) = reader.advance()? {
         let tally = tail.attempts.entry(header.source).or_default();
         tally.sequence = header.sequence + 1;
@@ -251,17 +266,15 @@ fn look_at(path: &Path, limits: LogLimits) -> Result<Tail, Error> {
         tally.any = true;
         tail.end = reader.offset();
         tally.extent.end = tail.end;
+        host_spoke |= header.stream == LogStream::Host;
         if header.stream != LogStream::Host {
             tally.extent.bytes += length as u64;
             tail.bytes += length as u64;
         }
     }
-    // Who is at a limit has its mark already, or was cut off just before it and gets it with the next byte that is
-    // dropped.
-    let at_limit = |tally: &Tally| tally.extent.bytes >= limits.attempt_bytes_max;
-    let marks = marks_of(path, tail.attempts.values().any(at_limit) || tail.bytes >= limits.run_bytes_max)?;
-    tail.marked = marks.run;
-    tail.attempts.iter_mut().for_each(|(source, tally)| tally.marked = marks.attempts.contains(source));
+    if host_spoke {
+        look_at_words(path, &mut tail)?;
+    }
     let torn = reader.rest()?;
     if torn > 0 {
         tracing::warn!("`{}` ends in {torn} bytes that are no whole record; they are cut off", path.display());
@@ -272,27 +285,35 @@ fn look_at(path: &Path, limits: LogLimits) -> Result<Tail, Error> {
     Ok(tail)
 }
 
-#[derive(Debug, Default)]
-struct Marks {
-    run: bool,
-    attempts: Vec<LogSource>,
-}
-
-/// The marks in a file; only a file at a limit has any.
-fn marks_of(path: &Path, at_limit: bool) -> Result<Marks, Error> {
-    let mut marks = Marks::default();
-    if !at_limit {
-        return Ok(marks);
-    }
+/// What the host itself has said: who is at a limit has its mark already, or was cut off just before it and gets it
+/// with the next byte that is dropped; and what is missing.
+fn look_at_words(path: &Path, tail: &mut Tail) -> Result<(), Error> {
     let said = LogFilter { stream: Some(LogStream::Host), ..LogFilter::default() };
     for record in LogReader::new(path.to_path_buf(), 0, said) {
         let (_, record) = record?;
-        if record.bytes.starts_with(ATTEMPT_MARK.as_bytes()) {
-            marks.attempts.push(record.source);
+        tail.marked |= record.bytes.starts_with(RUN_MARK.as_bytes());
+        let Some(tally) = tail.attempts.get_mut(&record.source) else { continue };
+        tally.marked |= record.bytes.starts_with(ATTEMPT_MARK.as_bytes());
+        if let Some((stream, bytes)) = missing(&record.bytes) {
+            tally.kept.miss(stream, bytes);
         }
-        marks.run |= record.bytes.starts_with(RUN_MARK.as_bytes());
     }
-    Ok(marks)
+    Ok(())
+}
+
+fn missing(bytes: &[u8]) -> Option<(LogStream, u64)> {
+    let (count, rest) = std::str::from_utf8(bytes).ok()?.split_once(MISSING)?;
+    let streams = [LogStream::Stdout, LogStream::Stderr];
+    let stream = streams.into_iter().find(|stream| rest.starts_with(word(*stream)))?;
+    Some((stream, count.parse().ok()?))
+}
+
+const fn word(stream: LogStream) -> &'static str {
+    match stream {
+        LogStream::Stdout => "stdout",
+        LogStream::Stderr => "stderr",
+        LogStream::Host => "what the host says",
+    }
 }
 
 /// Opens a log for writing, and makes it and its folder where they are not there.

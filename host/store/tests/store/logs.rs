@@ -202,3 +202,26 @@ fn a_log_that_was_deleted_begins_anew() {
     say(&logs.append(RUN), 0, "new");
     assert_eq!(text(&read(logs, ALL)), "new");
 }
+
+#[test]
+fn bytes_that_the_log_says_are_missing_count_as_kept_also_after_a_restart() {
+    let host = host();
+    let log = host.store.logs().append(RUN);
+    say(&log, 0, "12345");
+    log.miss(source(0), LogStream::Stdout, NOW, 700).unwrap();
+    say(&log, 0, "67");
+    // What a task writes is no word of the host.
+    say(&log, 1, "9 bytes of output are missing here, of stdout: the disk did not take them\n");
+    let kept = |log: &RunLog| {
+        let kept = [0, 1].map(|task| log.kept(source(task)).unwrap());
+        kept.map(|kept| (kept.stdout.bytes, kept.stderr.bytes))
+    };
+    let expected = [(707, 0), (74, 0)];
+    assert_eq!(kept(&log), expected);
+    let told = text(&read(host.store.logs(), LogFilter { task: Some(TaskIndex(0)), ..ALL }));
+    assert_eq!(told, "12345700 bytes of output are missing here, of stdout: the disk did not take them\n67");
+    let dir = host.dir;
+    drop((log, host.store, host.writer));
+    let opened = Store::open(dir.path(), Options::new(NOW)).unwrap();
+    assert_eq!(kept(&opened.store.logs().append(RUN)), expected);
+}

@@ -4,7 +4,7 @@
 
 use crate::types::ErrorBody;
 use hostler_model::{Kind, Problem};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::uri::{Authority, Scheme};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
@@ -28,7 +28,15 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 pub enum ClientError {
     /// The host answered that it will not.
     #[error("{message}")]
-    Refused { kind: Kind, message: String, problems: Vec<Problem>, hint: Option<String>, request_id: String },
+    Refused {
+        kind: Kind,
+        message: String,
+        problems: Vec<Problem>,
+        hint: Option<String>,
+        request_id: String,
+        /// How long to wait before the same is asked again, where that helps.
+        retry_after: Option<Duration>,
+    },
     #[error("cannot reach the host at {url}: is it running? `hostler serve` starts one")]
     Unreachable { url: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the host at {url} took longer than {} s to answer", .after.as_secs())]
@@ -84,6 +92,19 @@ impl ClientError {
     pub fn request_id(&self) -> Option<&str> {
         match self {
             Self::Refused { request_id, .. } => Some(request_id),
+            Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::Url { .. }
+            | Self::Insecure { .. }
+            | Self::Strange { .. }
+            | Self::Request { .. } => None,
+        }
+    }
+
+    /// How long the host asks to wait before the same is asked again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
             Self::Unreachable { .. }
             | Self::TimedOut { .. }
             | Self::Url { .. }
@@ -264,15 +285,16 @@ impl Transport {
             return Ok(answer.into_body());
         }
         let status = answer.status();
+        let seconds = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let body = answer.into_body().collect().await.map_err(|error| self.unreachable(error))?.to_bytes();
-        Err(self.refusal(status, &body))
+        Err(self.refusal(status, &body, seconds.map(Duration::from_secs)))
     }
 
-    fn refusal(&self, status: StatusCode, body: &[u8]) -> ClientError {
+    fn refusal(&self, status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> ClientError {
         match serde_json::from_slice::<ErrorBody>(body) {
             Ok(ErrorBody { kind, message, problems, hint, request_id }) => {
                 let problems = problems.into_iter().map(Into::into).collect();
-                ClientError::Refused { kind, message, problems, hint, request_id }
+                ClientError::Refused { kind, message, problems, hint, request_id, retry_after }
             }
             Err(_) => self.strange(format!("it answered {status}")),
         }

@@ -56,6 +56,10 @@ pub(crate) fn slug(text: &str) -> Slug {
 
 impl House {
     pub(crate) async fn open() -> Self {
+        Self::open_with(Options::default()).await
+    }
+
+    pub(crate) async fn open_with(options: Options) -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
         let (clock, _) = Clock::manual(NEW_YEAR);
         let opened = Store::open(data.path(), hostler_store::Options::new(NEW_YEAR)).expect("the store opens");
@@ -90,10 +94,11 @@ impl House {
             free_min: 0,
             retention: Retention::unlimited(hostler_model::Duration::from_secs(60)),
         };
-        let engine =
-            Engine::start(Config { opened, plugins, sources, executors, clock, slots, host_env, storage }).await;
+        let requests_max = 1_000;
+        let config = Config { opened, plugins, sources, executors, clock, slots, host_env, storage, requests_max };
+        let engine = Engine::start(config).await;
         let engine = engine.expect("the engine starts");
-        let web = Web::new(engine.handle().clone(), Options::default());
+        let web = Web::new(engine.handle().clone(), options);
         let house = Self { app: router(web.clone()), web, engine, _runtime: runtime, _data: data };
         house.add_token("test", TOKEN, "*", "*", "*").await;
         house

@@ -3,8 +3,9 @@
 use crate::house::{House, PATIENCE, TOKEN, slug, talker};
 use hostler_model::Kind;
 use hostler_web::types::{FollowQuery, LogQuery, RunQuery, RunStart, RunStatus};
-use hostler_web::{Client, ClientError, Listen, ListenError, ServeError, bind};
+use hostler_web::{Client, ClientError, Listen, ListenError, Options, ServeError, bind};
 use serde_json::json;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
@@ -109,6 +110,40 @@ async fn a_head_that_is_too_large_is_refused_and_the_server_lives() {
     let answer = String::from_utf8_lossy(&answer).into_owned();
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
     assert_eq!(client.health().await.expect("it lives").status, "ok");
+    drop(stop);
+    serving.await.expect("the server ends");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_too_many_is_told_so_and_let_in_when_another_goes() {
+    let house = House::open_with(Options { connections_max: 1, ..Options::default() }).await;
+    let (client, stop, serving) = serve(&house).await;
+    // Its connection stays open.
+    client.whoami().await.expect("known");
+    let stranger = Client::new(client.url(), TOKEN).expect("a client");
+    let error = stranger.whoami().await.expect_err("there is one already");
+    assert_eq!((error.kind(), error.retry_after()), (Kind::Busy, Some(Duration::from_secs(1))), "{error}");
+    assert!(error.to_string().contains("1 connections are open already"), "{error}");
+    drop(client);
+    let let_in = async { while stranger.whoami().await.is_err() {} };
+    tokio::time::timeout(PATIENCE, let_in).await.expect("its place is free again");
+    drop((stop, stranger));
+    serving.await.expect("the server ends");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_too_many_is_told_so() {
+    let house = House::open_with(Options { followers_max: 1, ..Options::default() }).await;
+    let (client, stop, serving) = serve(&house).await;
+    let here = slug("default");
+    house.up(json!({"id": "p", "tasks": {"a": {}}})).await;
+    let mut first = client.follow_events(&here, &FollowQuery { after: Some(0), ..FollowQuery::default() });
+    assert!(first.next().await.expect("an event").is_ok());
+    let mut second = client.follow_events(&here, &FollowQuery::default());
+    let error = second.next().await.expect("an answer").expect_err("one is followed already");
+    assert_eq!((error.kind(), error.retry_after()), (Kind::Busy, Some(Duration::from_secs(1))), "{error}");
     drop(stop);
     serving.await.expect("the server ends");
     house.close().await;

@@ -2,9 +2,13 @@
 
 pub(crate) mod containers;
 pub(crate) mod fan_out;
+pub(crate) mod history;
 pub(crate) mod idle;
+pub(crate) mod light;
+pub(crate) mod output;
 pub(crate) mod plugin;
 pub(crate) mod processes;
+pub(crate) mod spawns;
 pub(crate) mod subscriptions;
 
 use crate::host::Host;

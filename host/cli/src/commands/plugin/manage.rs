@@ -230,7 +230,7 @@ impl Dev {
         };
         operation::run(ctx, client, &asked).await?;
         let what = if is_there { "reloaded" } else { "installed" };
-        ctx.printer.talk(&format!("{} {what} {name} {}", time::local(time::now()), found.plugin.version));
+        ctx.printer.talk(&format!("{} {what} {name} {}", time::utc(time::now()), found.plugin.version));
         Ok(name)
     }
 }

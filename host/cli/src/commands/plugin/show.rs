@@ -67,7 +67,7 @@ fn head(plugin: &Plugin, paint: Paint) -> String {
         let _ = writeln!(text, "signed by {signer}");
     }
     if let (Some(at), Some(by)) = (plugin.installed_at, &plugin.installed_by) {
-        let _ = writeln!(text, "installed {} by {by}", time::local(at.0));
+        let _ = writeln!(text, "installed {} by {by}", time::utc(at.0));
     }
     text
 }
@@ -147,7 +147,7 @@ pub(super) fn log_line(line: &PluginLine) -> String {
     let message = terminal::harmless(line.message.as_bytes());
     let fields: Vec<String> = line.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let fields = terminal::harmless(fields.join(" ").as_bytes());
-    format!("{} {:5} {message} {fields}", time::local(line.at.0), line.level).trim_end().to_owned()
+    format!("{} {:5} {message} {fields}", time::utc(line.at.0), line.level).trim_end().to_owned()
 }
 
 pub(super) fn calls(ctx: &Context, calls: &[PluginCall]) -> Result<(), Failure> {
@@ -165,7 +165,7 @@ pub(super) fn calls(ctx: &Context, calls: &[PluginCall]) -> Result<(), Failure> 
             (Some(error), false) => paint.warning(&terminal::harmless(error.as_bytes())),
         };
         table.row(&[
-            time::local(call.at.0),
+            time::utc(call.at.0),
             call.function.clone(),
             call.subscription.clone().unwrap_or_else(|| "-".into()),
             format!("{:.2} ms", call.duration_us as f64 / 1_000.0),

@@ -115,7 +115,7 @@ fn text(ctx: &Context, detail: &RunDetail, tasks: &[Task]) -> String {
     let state = glyph::run_word(run.status.into(), paint);
     let mut text =
         format!("{} {state}, version {}, took {}\n", paint.strong(&run_name::short(run)), run.version, took(run, now));
-    let _ = writeln!(text, "{} created {} by {}", run.id, time::local(run.created_at.0), run.created_by.name);
+    let _ = writeln!(text, "{} created {} by {}", run.id, time::utc(run.created_at.0), run.created_by.name);
     if let Some(summary) = &run.summary {
         let _ = writeln!(text, "why: {}", terminal::harmless(summary.as_bytes()));
     }

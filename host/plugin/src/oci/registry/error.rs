@@ -37,6 +37,10 @@ pub enum RegistryError {
     Slow { registry: String, what: &'static str, limit: Duration },
     #[error("registry `{registry}` does not speak TLS; where plain HTTP is meant, name it in `registries.plain_http`")]
     NoTls { registry: String },
+    #[error(
+        "the certificate of registry `{registry}` does not count ({reason}); the authorities of this machine are asked, and those of `registries.ca_file`"
+    )]
+    Untrusted { registry: String, reason: String },
     #[error("registry `{registry}` sends us on, and we do not go there: {reason}")]
     Redirected { registry: String, reason: String },
     #[error("registry `{registry}` answers {status} to {what}: {answer}")]
@@ -61,6 +65,7 @@ impl RegistryError {
             | Self::Unreachable { .. }
             | Self::Slow { .. }
             | Self::NoTls { .. }
+            | Self::Untrusted { .. }
             | Self::Redirected { .. }
             | Self::Answer { .. } => Kind::Unavailable,
             Self::NoClient { .. } => Kind::Internal,
@@ -81,6 +86,7 @@ impl RegistryError {
             | Self::TooLarge { .. }
             | Self::Lies { .. }
             | Self::NoTls { .. }
+            | Self::Untrusted { .. }
             | Self::Redirected { .. }
             | Self::Moved { .. }
             | Self::NoClient { .. }

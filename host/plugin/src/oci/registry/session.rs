@@ -11,7 +11,7 @@ use crate::oci::Reference;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -288,6 +288,8 @@ impl Session {
                 RegistryError::Slow { registry, what: "nothing came for a while", limit: self.config.read_timeout }
             } else if self.base.scheme() == "https" && reason.contains("corrupt message") {
                 RegistryError::NoTls { registry }
+            } else if let Some((_, reason)) = reason.split_once("invalid peer certificate: ") {
+                RegistryError::Untrusted { registry, reason: reason.into() }
             } else if is_connect {
                 RegistryError::Unreachable { registry, reason }
             } else {
@@ -318,6 +320,15 @@ impl Tries {
 }
 
 fn client(config: &Arc<RegistryConfig>, reference: &Reference) -> Result<Client, RegistryError> {
+    let broken = |reason: String| RegistryError::NoClient { reason };
+    let authorities = match &config.ca_file {
+        Some(path) => {
+            let text = std::fs::read(path).map_err(|error| broken(format!("`{}`: {error}", path.display())))?;
+            let read = Certificate::from_pem_bundle(&text);
+            read.map_err(|error| broken(format!("`{}`: {}", path.display(), chain(&error))))?
+        }
+        None => Vec::new(),
+    };
     let rules = config.clone();
     let policy = redirect::Policy::custom(move |attempt| {
         let from = attempt.previous().last().cloned();
@@ -335,10 +346,11 @@ fn client(config: &Arc<RegistryConfig>, reference: &Reference) -> Result<Client,
         .connect_timeout(config.connect_timeout)
         .read_timeout(config.read_timeout)
         .referer(false)
+        .tls_certs_merge(authorities)
         .redirect(policy);
     // A proxy of the environment leads to other machines, and not back to this one.
     let builder = if reference.is_loopback() { builder.no_proxy() } else { builder };
-    builder.build().map_err(|error| RegistryError::NoClient { reason: chain(&error) })
+    builder.build().map_err(|error| broken(chain(&error)))
 }
 
 fn leaves(url: &Url) -> String {
