@@ -56,7 +56,9 @@ impl ExitCode {
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Success => "done; with `--watch`, the run ended in success",
-            Self::Failed => "the run that was watched failed; `doctor` found something that does not work",
+            Self::Failed => {
+                "the run that was watched failed; `doctor` found something that does not work; a case of `plugin test` failed"
+            }
             Self::Invalid => "the command line, a file or a value is wrong; the same again fails again",
             Self::RunCancelled => "the run that was watched was cancelled",
             Self::RunTimedOut => "the run that was watched was over its time",

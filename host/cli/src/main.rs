@@ -21,6 +21,7 @@ mod params;
 mod policy;
 mod print;
 mod run_name;
+mod scaffold;
 mod tree;
 mod watch;
 

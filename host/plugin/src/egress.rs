@@ -46,6 +46,9 @@ const OURS: [&str; 10] = [
 pub type Resolver =
     Arc<dyn Fn(String, u16) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send>> + Send + Sync>;
 
+/// What stands for the whole network: an answer, or why there is none.
+type Script = Arc<dyn Fn(http::Request<Bytes>) -> Result<http::Response<Bytes>, String> + Send + Sync>;
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Egress {
@@ -53,12 +56,13 @@ pub struct Egress {
     tls: Arc<OnceLock<Result<Arc<ClientConfig>, String>>>,
     authorities: Vec<CertificateDer<'static>>,
     resolver: Resolver,
+    script: Option<Script>,
 }
 
 impl Default for Egress {
     fn default() -> Self {
         let resolver: Resolver = Arc::new(|host, port| Box::pin(resolve(host, port)));
-        Self { tls: Arc::default(), authorities: Vec::new(), resolver }
+        Self { tls: Arc::default(), authorities: Vec::new(), resolver, script: None }
     }
 }
 
@@ -120,6 +124,14 @@ impl Egress {
         Self { resolver, ..self }
     }
 
+    /// Without a network: each request is answered by the script, after the same checks of what may be reached.
+    #[must_use]
+    pub fn scripted(
+        answer: impl Fn(http::Request<Bytes>) -> Result<http::Response<Bytes>, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self { script: Some(Arc::new(answer)), ..Self::default() }
+    }
+
     /// The last answer after redirects. `admit` is asked for each target, the first one too.
     pub(crate) async fn send(
         &self,
@@ -159,6 +171,9 @@ impl Egress {
     }
 
     async fn hop(&self, request: &Outgoing, admission: Admission) -> Result<Incoming, EgressError> {
+        if let Some(script) = &self.script {
+            return read_aloud(script, request);
+        }
         let addresses = self.addresses(&request.target, admission).await?;
         let tls = if request.target.is_tls() { Some(self.tls()?) } else { None };
         let mut sender = connect::connect(&request.target, &addresses, tls.as_ref()).await?;
@@ -231,6 +246,27 @@ impl Egress {
         }
         Ok(found)
     }
+}
+
+/// What a script answers to a request, which it sees with its credential.
+fn read_aloud(script: &Script, request: &Outgoing) -> Result<Incoming, EgressError> {
+    let mut message = http::Request::builder()
+        .method(request.method.clone())
+        .uri(request.target.as_str())
+        .body(request.body.clone())
+        .map_err(|error| EgressError::Denied(format!("no such request can be sent: {error}")))?;
+    message.headers_mut().extend(request.headers.clone());
+    if let Some((name, value)) = &request.credential {
+        message.headers_mut().insert(name.clone(), value.clone());
+    }
+    let (head, body) = script(message).map_err(EgressError::Unreachable)?.into_parts();
+    let limit = request.response_bytes_max;
+    if body.len() as u64 > limit {
+        return Err(EgressError::Limit(format!(
+            "the answer has more than {limit} bytes (raise `limits.http_bytes_max`)"
+        )));
+    }
+    Ok(Incoming { status: head.status, headers: head.headers, body })
 }
 
 async fn resolve(host: String, port: u16) -> std::io::Result<Vec<SocketAddr>> {

@@ -10,6 +10,7 @@ pub mod builder;
 mod cache;
 pub mod call;
 pub mod capability;
+pub mod cases;
 pub mod command;
 pub mod compile;
 mod contract;
@@ -50,6 +51,7 @@ pub use builder::{BuildInput, Built, BuiltDocument, DocumentKind, DocumentOrigin
 pub use cache::{CacheFacts, inspect_cache};
 pub use call::{CallError, Failure};
 pub use capability::{Algorithm, Capability, Grants, HttpGrant, Narrowing, SecretGrant, Use};
+pub use cases::{CASES_SCHEMA, Case, CaseResult, CaseRunner, Cases, CasesError, Function};
 pub use command::{CommandEnd, CommandExit, CommandSpec, Commands, Preopen};
 pub use compile::{CompileError, Compiler, compile_child_main, try_compiler};
 pub use egress::{Egress, EgressSetupError, Resolver};

@@ -1,8 +1,8 @@
 //! Where a request goes, and patterns of such places: scheme, host, port and the beginning of a path.
 //!
 //! A pattern is written as a URL: `https://api.example.com/v1/`, `https://*.example.com/`, `https://*/` (any host),
-//! `https://*:*/` (any host and port). It matches one scheme; its path matches whole segments. Invariant: a target has been through the URL
-//! parser, so what is compared is what is sent.
+//! `https://*:*/` (any host and port). It matches one scheme; its path matches whole segments. Invariant: a target has
+//! been through the URL parser, so what is compared is what is sent.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -75,6 +75,10 @@ impl Target {
 
     pub(crate) fn same_origin(&self, other: &Self) -> bool {
         self.url.origin() == other.url.origin()
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        self.url.as_str()
     }
 
     /// What stands in the request line: path and query.

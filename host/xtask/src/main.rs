@@ -4,15 +4,19 @@
 //! here may depend on a room of the host: it must compile in seconds, before anything else is built.
 #![allow(clippy::disallowed_methods, reason = "this program reads its own environment and is not part of the host")]
 
+mod authoring;
 mod bench;
 mod containers;
 mod crash;
 mod demo;
 mod docs;
+mod examples;
+mod house;
 mod load;
 mod machine;
 mod plugins;
 mod process;
+mod scaffold;
 mod test;
 mod tidy;
 
@@ -33,7 +37,17 @@ const COMMANDS: &[Command] = &[
         about: "Check rooms, module docs, lengths, links and licences; --fix wraps comments",
         run: tidy::run,
     },
-    Command { name: "plugins", about: "Build all components for wasm32-wasip2", run: plugins::run },
+    Command { name: "plugins", about: "Build all components, in every language that has its tools", run: plugins::run },
+    Command {
+        name: "authoring",
+        about: "Install the tools for plugins in Python, JavaScript, Go and C",
+        run: authoring::run,
+    },
+    Command {
+        name: "scaffold",
+        about: "Make, build and test new plugins: [--role ROLE]… [--lang LANGUAGE]…",
+        run: scaffold::run,
+    },
     Command {
         name: "bench",
         about: "Measure the budget: [--dev] [--json FILE] [ROW…], or --instructions",
@@ -79,7 +93,7 @@ fn main() -> ExitCode {
 fn print_usage() {
     eprintln!("Usage: cargo xtask COMMAND\n");
     for command in COMMANDS {
-        eprintln!("  {:<8} {}", command.name, command.about);
+        eprintln!("  {:<9} {}", command.name, command.about);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Builds every component of the workspace: plugins of our own, the hostile ones of the tests, tasks of the examples.
 //!
-//! A component is a member under `plugins/` or `pipelines/`; nothing has to be listed here. Must not know what a
-//! component is for.
+//! A component in Rust is a member under `plugins/` or `pipelines/`; those in other languages are found by `examples`.
+//! Nothing has to be listed here. Must not know what a component is for.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -9,8 +9,8 @@ use std::time::Instant;
 use anyhow::Context;
 
 use crate::machine::{Machine, WASM_TARGET};
-use crate::process;
 use crate::tidy::metadata::{Metadata, Package};
+use crate::{examples, process};
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     crate::expect_only(&[], arguments)?;
@@ -20,7 +20,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Build all components, release mode (an unoptimised guest is slow to compile and slow to run); says where they are.
+/// Build all components, those in Rust in release mode (an unoptimised guest is slow to compile and slow to run); says
+/// where they are.
 pub(crate) fn build(machine: &Machine) -> anyhow::Result<Vec<PathBuf>> {
     machine.prepare_wasm_target()?;
     let metadata = Metadata::read(machine)?;
@@ -43,7 +44,9 @@ pub(crate) fn build(machine: &Machine) -> anyhow::Result<Vec<PathBuf>> {
     for package in &components {
         put_beside_its_pipeline(machine, &metadata, package, &folder)?;
     }
-    Ok(components.iter().flat_map(|package| package.components(&folder)).collect())
+    let mut all: Vec<_> = components.iter().flat_map(|package| package.components(&folder)).collect();
+    all.extend(examples::build(machine)?);
+    Ok(all)
 }
 
 /// The task of an example lies where its document says: beside `pipeline.yaml`, in the folder above its crate.

@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::bail;
 
 use crate::machine::Machine;
-use crate::{containers, docs, plugins, process, tidy};
+use crate::{authoring, containers, docs, plugins, process, scaffold, tidy};
 
 struct Stage {
     name: &'static str,
@@ -33,6 +33,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "clippy", run: clippy },
     Stage { name: "build tests", run: |machine, _| cargo(machine, &["test", "--workspace", "--locked", "--no-run"]) },
     Stage { name: "reference", run: reference },
+    Stage { name: "new plugins", run: |machine, _| scaffold::choice(machine).map(|()| Verdict::Passed) },
     Stage { name: "tests", run: tests },
 ];
 
@@ -81,6 +82,12 @@ fn prepare(machine: &Machine, lacks: &mut Vec<String>) -> anyhow::Result<Verdict
     }
     if let Err(error) = machine.prepare_wkg() {
         lacks.push(format!("wkg, without which no other tool reads and writes our artifacts: {error:#}"));
+    }
+    // Minutes, and most of a gigabyte: on somebody's own machine only when asked for.
+    if machine.ci
+        && let Err(error) = authoring::install(machine)
+    {
+        lacks.push(format!("tools of other languages, without which their plugins are not built: {error:#}"));
     }
     Ok(Verdict::Passed)
 }

@@ -5,11 +5,13 @@ mod inspect;
 mod install;
 mod keygen;
 mod manage;
+mod new;
 mod operation;
 mod push;
 mod show;
 mod sign;
 mod source;
+mod test;
 
 use crate::context::Context;
 use crate::exit_code::ExitCode;
@@ -59,6 +61,8 @@ enum Command {
 /// What needs no running host.
 #[derive(clap::Subcommand, Debug)]
 enum Offline {
+    New(new::Arguments),
+    Test(test::Arguments),
     Inspect(inspect::Inspect),
     Push(push::Arguments),
     Sign(sign::Arguments),
@@ -68,24 +72,27 @@ enum Offline {
 impl Arguments {
     pub(crate) fn run(self, ctx: &Context) -> Result<ExitCode, Failure> {
         match self.command {
-            Command::Offline(command) => command.run(ctx)?,
+            Command::Offline(command) => command.run(ctx),
             command => {
                 let client = ctx.client()?;
                 ctx.block_on(command.ask(ctx, &client))?;
+                Ok(ExitCode::Success)
             }
         }
-        Ok(ExitCode::Success)
     }
 }
 
 impl Offline {
-    fn run(self, ctx: &Context) -> Result<(), Failure> {
+    fn run(self, ctx: &Context) -> Result<ExitCode, Failure> {
         match self {
-            Self::Inspect(command) => command.run(ctx),
-            Self::Push(command) => command.run(ctx),
-            Self::Sign(command) => command.run(ctx),
-            Self::Keygen(command) => command.run(ctx),
+            Self::New(command) => return command.run(ctx),
+            Self::Test(command) => return command.run(ctx),
+            Self::Inspect(command) => command.run(ctx)?,
+            Self::Push(command) => command.run(ctx)?,
+            Self::Sign(command) => command.run(ctx)?,
+            Self::Keygen(command) => command.run(ctx)?,
         }
+        Ok(ExitCode::Success)
     }
 }
 
@@ -97,7 +104,7 @@ impl Command {
             Self::Get { plugin } => show::plugin(ctx, &client.plugin(&ctx.namespace, plugin.as_str()).await?),
             Self::Install(command) => command.run(ctx, client).await,
             Self::Update(command) => command.run(ctx, client).await,
-            Self::Offline(command) => command.run(ctx),
+            Self::Offline(command) => command.run(ctx).map(drop),
             Self::Grant(command) => command.run(ctx, client).await,
             Self::Set(command) => command.run(ctx, client).await,
             Self::Enable { plugin } => show::plugin(ctx, &client.enable_plugin(&ctx.namespace, plugin.as_str()).await?),

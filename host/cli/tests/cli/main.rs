@@ -1,5 +1,6 @@
 //! The real binary, as a person or a script meets it: temporary home, cleared environment, output and exit status.
 
+mod authoring;
 mod backup;
 mod build;
 mod containers;

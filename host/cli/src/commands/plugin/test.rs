@@ -1,0 +1,117 @@
+//! `hostler plugin test`: calls a component as its cases say, without a host, and shows what came of each.
+
+use crate::context::Context;
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, chain};
+use crate::print::{Paint, source::Source, terminal};
+use hostler_model::Slug;
+use hostler_plugin::{CaseResult, CaseRunner, Cases, CasesError, Compiler, Component, LoadError, RuntimeConfig};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Run a component against cases written in JSON, without a host
+///
+/// A case names a function, what it is asked, what the plugin finds around it (settings, secrets, memory, answers of
+/// the network) and what must come of the call. Nothing leaves this machine. docs/guides/test-a-plugin.md says more.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  hostler plugin test nightly.wasm
+  hostler plugin test nightly.wasm --cases more-cases.json --json")]
+pub(crate) struct Arguments {
+    /// The component
+    file: PathBuf,
+    /// The cases [default: `cases.json` beside the component]
+    #[arg(long, value_name = "FILE")]
+    cases: Option<PathBuf>,
+}
+
+impl Arguments {
+    pub(crate) fn run(self, ctx: &Context) -> Result<ExitCode, Failure> {
+        let path = self.cases.unwrap_or_else(|| self.file.with_file_name("cases.json"));
+        let cases = read(&path)?;
+        let mut runner = runner(ctx, &self.file)?;
+        let results = ctx.block_on(async {
+            let mut results = Vec::new();
+            for case in cases.list() {
+                let result = runner.run(case).await.map_err(|error| broken(&self.file, &error))?;
+                if !ctx.printer.json {
+                    ctx.printer.result(&show(&result, ctx.printer.out))?;
+                }
+                results.push(result);
+            }
+            Ok(results)
+        })?;
+        let failed = results.iter().filter(|result| !result.passed).count();
+        let passed = results.len() - failed;
+        if ctx.printer.json {
+            ctx.printer.json(&json!({"passed": passed, "failed": failed, "cases": results}))?;
+        } else {
+            ctx.printer.result(&format!("{passed} passed, {failed} failed\n"))?;
+        }
+        Ok(if failed == 0 { ExitCode::Success } else { ExitCode::Failed })
+    }
+}
+
+fn read(path: &Path) -> Result<Cases, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::new(ExitCode::NotFound, format!("the cases `{}` cannot be read: {error}", path.display()))
+            .hint("name a file of cases with --cases; docs/guides/test-a-plugin.md says how to write one")
+    })?;
+    Cases::parse(&text).map_err(|problems| {
+        let name = path.display().to_string();
+        Failure::invalid(format!("`{name}` holds no good cases")).problems(problems).source(Source { name, text })
+    })
+}
+
+fn runner(ctx: &Context, file: &Path) -> Result<CaseRunner, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new(ExitCode::Internal, format!("this program cannot find itself: {error}")))?;
+    let compiler = Compiler::Child { program, args: vec!["compile-component".into()] };
+    let config = RuntimeConfig::new(ctx.environment.cache_folder(), compiler);
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = Slug::derive(&stem).unwrap_or_else(|| Slug::parse("plugin").expect("a slug"));
+    CaseRunner::new(config, name, Component::File(file.into())).map_err(|error| broken(file, &error))
+}
+
+/// The plugin cannot be tested at all.
+fn broken(file: &Path, error: &CasesError) -> Failure {
+    let code = match error {
+        CasesError::Runtime(_) => ExitCode::Unavailable,
+        CasesError::Load(_) | CasesError::Fickle => ExitCode::Invalid,
+    };
+    let mut text = format!("`{}` cannot be tested: {}", file.display(), chain(error));
+    if let CasesError::Load(LoadError::Describe(told)) = error
+        && !told.stderr.is_empty()
+    {
+        let _ = write!(text, "\n{}", told.stderr.trim_end());
+    }
+    Failure::new(code, text)
+}
+
+fn show(result: &CaseResult, paint: Paint) -> String {
+    let state = if result.passed { paint.good("ok    ") } else { paint.bad("FAILED") };
+    let (millis, mib) = (result.duration_us as f64 / 1e3, result.memory_bytes_peak as f64 / f64::from(1 << 20));
+    let name = terminal::one_line(&result.name);
+    let about = paint.faint(&format!("{}, {millis:.1} ms, {mib:.1} MiB", result.function.as_str()));
+    let mut text = format!("{state} {name} ({about})\n");
+    if result.passed {
+        return text;
+    }
+    for wrong in &result.mismatches {
+        let _ = writeln!(text, "       {}", terminal::one_line(wrong));
+    }
+    if let Some(failure) = result.got.get("failure") {
+        let _ = writeln!(text, "       failure: {}", terminal::one_line(&failure.to_string()));
+    }
+    for denial in &result.denials {
+        let _ = writeln!(text, "       refused: {}", terminal::one_line(denial));
+    }
+    for line in &result.log {
+        let _ = writeln!(text, "       log {}: {}", line.level, terminal::one_line(&line.message));
+    }
+    for line in terminal::harmless(result.stderr.as_bytes()).lines() {
+        let _ = writeln!(text, "       | {line}");
+    }
+    text
+}
