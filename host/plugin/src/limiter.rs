@@ -1,7 +1,8 @@
 //! Counts the memory and tables of one guest, and remembers the growth that was refused.
 //!
 //! Invariant: a refused growth traps, so that a guest never goes on with half of what it asked for, and the error can
-//! name the figure. It is an error of the limiter: a plain "no" would be an answer to the guest, which may ask for ever. Must not know: what the limit is called.
+//! name the figure. It is an error of the limiter: a plain "no" would be an answer to the guest, which may ask for
+//! ever. Must not know: what the limit is called.
 
 use wasmtime::ResourceLimiter;
 
