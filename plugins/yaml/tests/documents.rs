@@ -179,7 +179,7 @@ fn what_is_no_mapping_is_no_document() {
     assert_eq!(refused("a: 1\n---\n"), ["2:1 this document is empty"]);
     assert_eq!(
         refused("%YAML 1.1\n---\na: yes\n"),
-        ["1:1 is written in YAML 1.1; YAML 1.2 is read here (leave the line `%YAML` out)"]
+        ["2:1 is written in YAML 1.1; YAML 1.2 is read here (leave the line `%YAML` out)"]
     );
 }
 
