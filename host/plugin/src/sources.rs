@@ -14,6 +14,9 @@ use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
 
+/// The place that files, and bundles that name no registry, count as in the policy.
+pub const NOWHERE: &str = "stored.local";
+
 /// Where a component is to come from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum From {
@@ -104,8 +107,10 @@ impl Sources {
             From::Stored { manifest, source } => {
                 let artifact = self.store.find(*manifest)?.ok_or(FetchError::NotStored(*manifest))?;
                 // What came in a bundle or was pushed to us stands under the rule of the place that it names.
-                let reference: Option<Reference> = source.parse().ok();
-                let pinned = reference.map(|reference| reference.with_digest(*manifest));
+                let place: Option<Reference> = source.parse().ok();
+                // What names no registry stands under the rule of a place that nobody can push to.
+                let nowhere = || format!("{NOWHERE}/component@{manifest}").parse().ok();
+                let pinned = place.map(|reference| reference.with_digest(*manifest)).or_else(nowhere);
                 self.vouched(source.clone(), pinned.as_ref(), artifact.stored)
             }
         }
@@ -125,7 +130,8 @@ impl Sources {
             },
             None => None,
         };
-        let pinned = from.map_or_else(|| source.clone(), |reference| reference.with_digest(manifest).to_string());
+        let named = from.filter(|reference| !reference.place().starts_with(NOWHERE));
+        let pinned = named.map_or_else(|| source.clone(), |reference| reference.with_digest(manifest).to_string());
         let component =
             Component::Kept { store: self.store.clone(), digest: stored.layer_digest, from: source.clone() };
         Ok(Fetched { component, source, pinned, manifest_digest: Some(manifest), signer })
