@@ -11,12 +11,13 @@ use std::process::Command;
 
 const TARGET: &str = "wasm32-wasip2";
 /// The package, and the file it makes.
-const PLUGINS: [(&str, &str); 2] = [("plugin-interval", "interval.wasm"), ("plugin-cron", "crontab.wasm")];
+const PLUGINS: [(&str, &str); 3] =
+    [("plugin-interval", "interval.wasm"), ("plugin-cron", "crontab.wasm"), ("plugin-yaml", "yaml.wasm")];
 
 fn main() {
     let here = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
     let root = here.join("../..");
-    for watched in ["plugins/interval", "plugins/cron", "wit", "Cargo.lock"] {
+    for watched in ["plugins/interval", "plugins/cron", "plugins/yaml", "wit", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     let out = PathBuf::from(variable("OUT_DIR"));

@@ -36,11 +36,9 @@ impl App {
         isolation::become_undumpable();
         let clock = Clock::system();
         let opened = open(config, place.data.clone(), &clock, environment).await?;
-        let program = std::env::current_exe().map_err(|error| {
-            Failure::new(ExitCode::Unavailable, format!("the path of this program is not known: {error}"))
-        })?;
+        let program = this_program()?;
         let sources = sources(config, place)?;
-        let runtime = runtime(config, place, &program, &opened, &clock)?;
+        let runtime = runtime(config, place, &opened, &clock)?;
         let (plugins, failed) = Plugins::load(&runtime, config.plugins.clone()).await;
         for error in &failed {
             tracing::error!("plugin not loaded: {}", chain(error));
@@ -128,17 +126,36 @@ pub(crate) fn sources(config: &Config, place: &Place) -> Result<Sources, Failure
     Ok(Sources { store, registry, policy: Arc::new(policy::policy(&config.registries)?) })
 }
 
-fn runtime(config: &Config, place: &Place, program: &Path, opened: &Opened, clock: &Clock) -> Result<Runtime, Failure> {
-    let compiler = Compiler::Child { program: program.to_path_buf(), args: vec!["compile-component".into()] };
-    let mut settings = RuntimeConfig::new(place.cache.clone(), compiler);
+fn this_program() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::new(ExitCode::Unavailable, format!("the path of this program is not known: {error}")))
+}
+
+/// Where WebAssembly runs that is given nothing: no secrets, no network. What it compiles is kept in `cache`.
+pub(crate) fn bare_runtime(config: &Config, cache: &Path) -> Result<Runtime, Failure> {
+    start_runtime(runtime_config(config, cache)?)
+}
+
+fn start_runtime(settings: RuntimeConfig) -> Result<Runtime, Failure> {
+    Runtime::new(settings).map_err(|error| Failure::new(ExitCode::Unavailable, chain(&error)))
+}
+
+fn runtime_config(config: &Config, cache: &Path) -> Result<RuntimeConfig, Failure> {
+    let compiler = Compiler::Child { program: this_program()?, args: vec!["compile-component".into()] };
+    let mut settings = RuntimeConfig::new(cache.to_path_buf(), compiler);
     settings.component_bytes_max = config.limits.component_bytes;
+    Ok(settings)
+}
+
+fn runtime(config: &Config, place: &Place, opened: &Opened, clock: &Clock) -> Result<Runtime, Failure> {
+    let mut settings = runtime_config(config, &place.cache)?;
     let now = clock.clone();
     settings.services = Services {
         egress: Egress::new(config.http.ca_file.as_deref())
             .map_err(|error| Failure::new(ExitCode::Invalid, chain(&error)))?,
         secrets: hostler_engine::secrets::reader(opened.store.clone(), move || now.wall()),
     };
-    Runtime::new(settings).map_err(|error| Failure::new(ExitCode::Unavailable, chain(&error)))
+    start_runtime(settings)
 }
 
 fn container(config: &Config, opened: &Opened) -> Result<ContainerConfig, Failure> {

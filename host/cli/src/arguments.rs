@@ -19,7 +19,7 @@ use std::path::PathBuf;
     arg_required_else_help = true,
     after_help = "Examples:
   hostler serve                                        start a host on this machine
-  hostler up pipeline.json                             register a pipeline
+  hostler up pipeline.yaml                             register a pipeline
   hostler run start hello --param who=world --watch    run it and watch
   hostler every 5m -- ./backup.sh                      run a command every five minutes
 

@@ -18,7 +18,7 @@ use crate::print::source::Source;
 use hostler_engine::Retention;
 use hostler_engine::isolation::{Landlock, User};
 use hostler_model::{Duration, Problems};
-use hostler_plugin::PluginSource;
+use hostler_plugin::{FolderLimits, LimitSettings, PluginSource};
 use hostler_web::Listen;
 use layers::Layers;
 use reader::Reader;
@@ -32,6 +32,7 @@ pub(crate) struct Config {
     /// Names by which clients may call the host.
     pub(crate) hosts: Vec<String>,
     pub(crate) limits: Limits,
+    pub(crate) build: Build,
     pub(crate) process: Process,
     pub(crate) backup: Backup,
     /// Free bytes of the disk under which nothing new is begun; 0: no floor.
@@ -62,6 +63,13 @@ pub(crate) struct Limits {
     pub(crate) connections: usize,
     /// Of logs and events.
     pub(crate) streams: usize,
+}
+
+/// What one build of a document may use.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Build {
+    pub(crate) limits: LimitSettings,
+    pub(crate) folder: FolderLimits,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -196,10 +204,10 @@ pub(crate) fn load(options: &Options, serve: &ServeOptions, environment: &Enviro
     if problems.is_empty() {
         return Ok(Loaded { config, entries, file: file.map(|(path, _)| path) });
     }
-    let failure = Failure::invalid("the settings are not valid").problems(Problems(problems));
+    let failure = Failure::invalid("the settings are not valid");
     Err(match source {
-        Some(source) => failure.source(source),
-        None => failure,
+        Some(source) => failure.problems_in(source, Problems(problems)),
+        None => failure.problems(Problems(problems)),
     })
 }
 
@@ -241,6 +249,7 @@ fn read(reader: &mut Reader, environment: &Environment, folder: Option<&Path>) -
             connections: reader.some("limits.connections", 1_000_000),
             streams: reader.some("limits.streams", 1_000_000),
         },
+        build: build(reader),
         process: Process {
             keep: reader.span("process.keep"),
             user: match reader.text("process.user").as_str() {
@@ -289,6 +298,22 @@ fn key(reader: &mut Reader) -> Key {
             reader.refuse("key.command", "is set beside `key.environment`; choose one of them".into());
             Key::File
         }
+    }
+}
+
+fn build(reader: &mut Reader) -> Build {
+    Build {
+        limits: LimitSettings {
+            time_max: Some(reader.longer("build.timeout")),
+            memory_bytes_max: Some(reader.size("build.memory")),
+            output_bytes_max: Some(reader.size("build.output_bytes")),
+            ..LimitSettings::default()
+        },
+        folder: FolderLimits {
+            entries_max: reader.count("build.entries", 10_000_000),
+            file_bytes_max: reader.size("build.file_bytes"),
+            bytes_max: reader.size("build.total_bytes"),
+        },
     }
 }
 

@@ -5,7 +5,7 @@ use crate::environment::Environment;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, chain};
 use crate::print::Printer;
-use hostler_model::Slug;
+use hostler_model::{Problems, Slug};
 use hostler_web::{Client, ClientError};
 use std::path::{Path, PathBuf};
 
@@ -69,13 +69,16 @@ fn served_at(data: &Path) -> Result<String, Failure> {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let code = if error.is_unreachable() { ExitCode::Unreachable } else { ExitCode::from(error.kind()) };
-        Self {
+        let failure = Self {
             // What lies beneath a host that does not answer is a word of the system that says no more than that.
             message: if error.is_unreachable() { error.to_string() } else { chain(&error) },
             hint: error.hint().map(String::from),
-            problems: error.problems().to_vec(),
             request: error.request_id().map(String::from),
             ..Self::new(code, "")
+        };
+        match error.problems() {
+            [] => failure,
+            problems => failure.problems(Problems(problems.to_vec())),
         }
     }
 }

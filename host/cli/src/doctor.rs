@@ -82,8 +82,9 @@ fn settings(loaded: &Result<Loaded, Failure>) -> Finding {
                 (Some(line), Some(column)) => format!("{line}:{column}: {}", problem.message),
                 _ => format!("{}: {}", problem.at, problem.message),
             };
-            let problems: Vec<_> = failure.problems.iter().map(place).collect();
-            let name = failure.source.iter().map(|source| format!(" in `{}`", source.name)).collect::<String>();
+            let problems: Vec<_> = failure.all_problems().map(place).collect();
+            let sources = failure.mistakes.iter().filter_map(|mistakes| mistakes.source.as_ref());
+            let name = sources.map(|source| format!(" in `{}`", source.name)).collect::<String>();
             let found = match problems.is_empty() {
                 true => failure.message.clone(),
                 false => format!("{}{name}: {}", failure.message, problems.join("; ")),

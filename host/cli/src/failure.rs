@@ -14,16 +14,22 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
     /// Every mistake of the input, where it is the input that is wrong.
-    pub(crate) problems: Vec<Problem>,
-    /// The text that the problems' lines and columns are in.
-    pub(crate) source: Option<Box<Source>>,
+    pub(crate) mistakes: Vec<Mistakes>,
     /// For the operator who looks into the log of the host.
     pub(crate) request: Option<String>,
 }
 
+/// Mistakes in one text, or in what nobody has the text of.
+#[derive(Debug)]
+pub(crate) struct Mistakes {
+    /// The text that the problems' lines and columns are in.
+    pub(crate) source: Option<Source>,
+    pub(crate) problems: Vec<Problem>,
+}
+
 impl Failure {
     pub(crate) fn new(code: ExitCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, problems: Vec::new(), source: None, request: None }
+        Self { code, message: message.into(), hint: None, mistakes: Vec::new(), request: None }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
@@ -38,14 +44,18 @@ impl Failure {
 
     #[must_use]
     pub(crate) fn problems(mut self, problems: Problems) -> Self {
-        self.problems = problems.0;
+        self.mistakes.push(Mistakes { source: None, problems: problems.0 });
         self
     }
 
     #[must_use]
-    pub(crate) fn source(mut self, source: Source) -> Self {
-        self.source = Some(Box::new(source));
+    pub(crate) fn problems_in(mut self, source: Source, problems: Problems) -> Self {
+        self.mistakes.push(Mistakes { source: Some(source), problems: problems.0 });
         self
+    }
+
+    pub(crate) fn all_problems(&self) -> impl Iterator<Item = &Problem> {
+        self.mistakes.iter().flat_map(|mistakes| &mistakes.problems)
     }
 
     /// Of an error that knows its kind; the chain of its sources is written behind it.
@@ -55,11 +65,12 @@ impl Failure {
 
     pub(crate) fn to_text(&self, paint: Paint) -> String {
         let mut text = format!("{}: {}\n", paint.bad("error"), harmless(&self.message));
-        for problem in &self.problems {
-            match &self.source {
-                Some(source) => text.push_str(&source.show(problem, paint)),
-                None => text.push_str(&plain(problem, paint)),
-            }
+        for Mistakes { source, problems } in &self.mistakes {
+            let shown = |problem| match source {
+                Some(source) => source.show(problem, paint),
+                None => plain(problem, paint),
+            };
+            text.extend(problems.iter().map(shown));
         }
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "{}: {}", paint.strong("hint"), harmless(hint));
@@ -75,9 +86,22 @@ impl Failure {
             "exit_code": self.code.number(),
             "message": self.message,
             "hint": self.hint,
-            "problems": self.problems,
+            "problems": self.mistakes.iter().flat_map(Mistakes::to_json).collect::<Vec<_>>(),
             "request_id": self.request,
         }})
+    }
+}
+
+impl Mistakes {
+    /// Each with the file that it is in, where that is known.
+    fn to_json(&self) -> impl Iterator<Item = Value> {
+        self.problems.iter().map(|problem| {
+            let mut shown = json!(problem);
+            if let Some(source) = &self.source {
+                shown["file"] = source.name.as_str().into();
+            }
+            shown
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod app;
 mod arguments;
+mod build;
 mod commands;
 mod config;
 mod context;

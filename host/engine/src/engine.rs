@@ -135,6 +135,26 @@ impl Engine {
             let inbox = inbox.clone();
             move || inbox.poke()
         });
+        let upkeep = Arc::new(Mutex::new(()));
+        let backups = Arc::new(Backups::new(store.clone(), &storage, upkeep.clone()));
+        let handle = Handle::new(crate::handle::Parts {
+            store,
+            plugins,
+            definitions,
+            clock,
+            inbox: inbox.clone(),
+            hub,
+            events: events_seen,
+            counters: counters.clone(),
+            attempts: attempts.clone(),
+            triggers: triggers.clone(),
+            backups,
+            removed: Arc::new(Removed::default()),
+            sources,
+            operations: Arc::default(),
+        });
+        // Before anything can be due, so that no fire finds its plugin missing.
+        handle.load_installed().await.map_err(StartError::Plugins)?;
         let dispatcher = Dispatcher {
             writer,
             core,
@@ -151,36 +171,12 @@ impl Engine {
             paused: false,
             stopping: Stop::No,
         };
-        let thread = std::thread::Builder::new().name("dispatcher".into()).spawn(move || dispatcher.run());
-        let thread = Some(thread.map_err(StartError::Thread)?);
+        let thread = Some(spawn(dispatcher)?);
         info!(epoch = epoch.0, "the engine is up: {} open runs brought back", recovered.runs);
-        let upkeep = Arc::new(Mutex::new(()));
-        let backups = Arc::new(Backups::new(store.clone(), &storage, upkeep.clone()));
-        let handle = Handle::new(crate::handle::Parts {
-            store,
-            plugins,
-            definitions,
-            clock,
-            inbox: inbox.clone(),
-            hub,
-            events: events_seen,
-            counters: counters.clone(),
-            attempts,
-            triggers,
-            backups,
-            removed: Arc::new(Removed::default()),
-            sources,
-            operations: Arc::default(),
-        });
-        // Before anything is due, so that no fire finds its plugin missing.
-        handle.load_installed().await.map_err(StartError::Plugins)?;
-        let quarantines = AbortOnDropHandle::new(tokio::spawn(handle.clone().keep_quarantines()));
-        let rotation = AbortOnDropHandle::new(tokio::spawn(handle.clone().resume_rotation()));
         let retention_stop = CancellationToken::new();
         let keep = retention::keep(handle.clone(), folders, storage.retention, upkeep, retention_stop.clone());
-        let retention = AbortOnDropHandle::new(tokio::spawn(keep));
-        let chores = vec![quarantines, rotation];
-        Ok(Self { handle, stop, thread, inbox, counters, executors, retention, retention_stop, _chores: chores })
+        let (retention, _chores) = (AbortOnDropHandle::new(tokio::spawn(keep)), chores(&handle));
+        Ok(Self { handle, stop, thread, inbox, counters, executors, retention, retention_stop, _chores })
     }
 
     pub fn handle(&self) -> &Handle {
@@ -251,4 +247,16 @@ fn performer(attempts: &Arc<Attempts>, triggers: &Arc<Triggers>, hub: &Arc<LogHu
             hub.over(run);
         }
     })
+}
+
+fn spawn(dispatcher: Dispatcher) -> Result<JoinHandle<Result<(), hostler_store::Error>>, StartError> {
+    let thread = std::thread::Builder::new().name("dispatcher".into());
+    thread.spawn(move || dispatcher.run()).map_err(StartError::Thread)
+}
+
+/// What goes on beside the dispatcher as long as the engine is there.
+fn chores(handle: &Handle) -> Vec<AbortOnDropHandle<()>> {
+    let quarantines = tokio::spawn(handle.clone().keep_quarantines());
+    let rotation = tokio::spawn(handle.clone().resume_rotation());
+    [quarantines, rotation].map(AbortOnDropHandle::new).into()
 }

@@ -6,8 +6,9 @@
 use crate::bindings::exports::hostler::builder::builder as wit;
 use crate::host::Files;
 use crate::invoke::{Call, Called, Input, invoke};
+use crate::pattern::matches;
 use crate::subscription::{attributes, failure, problem};
-use crate::{CallError, Failure, Plugin, Role};
+use crate::{CallError, Failure, Plugin, Role, RoleManifest};
 use hostler_model::{Problem, Slug, Timestamp};
 use serde_json::Value;
 
@@ -50,8 +51,15 @@ pub struct BuiltDocument {
     pub kind: DocumentKind,
     /// JSON text of an object, as the builder wrote it.
     pub body: String,
-    /// In order of pointer.
+    /// In order of pointer; of two with the same one the first is that of the key.
     pub origins: Vec<DocumentOrigin>,
+}
+
+/// Which part of an object's member is meant by a pointer to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    Key,
+    Value,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -62,6 +70,16 @@ pub struct Built {
 }
 
 impl Plugin {
+    /// Whether it is meant for files of this name.
+    pub fn builds(&self, file_name: &str) -> bool {
+        self.builder_manifest().is_some_and(|said| said.entries.iter().any(|pattern| matches(pattern, file_name)))
+    }
+
+    /// Its part of the manifest as a builder.
+    pub fn builder_manifest(&self) -> Option<&RoleManifest> {
+        self.manifest().roles.get(&Role::Builder)
+    }
+
     pub async fn build(&self, input: BuildInput, files: Files) -> Result<Built, CallError> {
         let call = Call {
             namespace: input.namespace,
@@ -118,14 +136,47 @@ fn document(told: wit::Document) -> Result<BuiltDocument, String> {
 }
 
 impl BuiltDocument {
-    /// Where the author wrote the part that a pointer names: the part itself, or the nearest above it that is known.
-    pub fn origin_of(&self, pointer: &str) -> Option<&DocumentOrigin> {
-        let mut pointer = pointer;
+    /// Where the author wrote what a pointer names, or else what is nearest above it.
+    pub fn origin_of(&self, pointer: &str, part: Part) -> Option<&DocumentOrigin> {
+        let (mut pointer, mut part) = (pointer, part);
         loop {
-            if let Ok(at) = self.origins.binary_search_by(|origin| origin.pointer.as_str().cmp(pointer)) {
-                return self.origins.get(at);
+            let from = self.origins.partition_point(|origin| origin.pointer.as_str() < pointer);
+            let same = self.origins[from..].partition_point(|origin| origin.pointer == pointer);
+            let found = &self.origins[from..from + same];
+            match part {
+                Part::Key if same > 0 => return found.first(),
+                Part::Value if same > 0 => return found.last(),
+                Part::Key | Part::Value => {}
             }
+            // What is meant has no place of its own, so the key of what it lies in says more than where that begins.
+            part = Part::Key;
             pointer = &pointer[..pointer.rfind('/')?];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_without_a_place_has_that_of_what_it_lies_in() {
+        let origin =
+            |pointer: &str, line| DocumentOrigin { pointer: pointer.into(), file: "p".into(), line, column: 1 };
+        let origins = vec![origin("", 1), origin("/a", 2), origin("/a", 3), origin("/a/0/b", 4), origin("/ab", 5)];
+        let document = BuiltDocument { kind: DocumentKind::Pipeline, body: "{}".into(), origins };
+        for (pointer, part, line) in [
+            ("", Part::Value, 1),
+            ("/a", Part::Key, 2),
+            ("/a", Part::Value, 3),
+            ("/a/0/b", Part::Value, 4),
+            ("/a/0/b/c/d", Part::Value, 4),
+            ("/a/0", Part::Value, 2),
+            ("/a/1", Part::Key, 2),
+            ("/abc/d", Part::Value, 1),
+            ("no pointer", Part::Key, 0),
+        ] {
+            assert_eq!(document.origin_of(pointer, part).map_or(0, |origin| origin.line), line, "{pointer}");
         }
     }
 }

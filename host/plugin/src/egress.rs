@@ -1,8 +1,8 @@
 //! HTTP from guests to the world: one request, whole bodies, to where a check lets it and to no other address.
 //!
 //! Invariants: a name is resolved once for each hop, every address is checked, and the connection goes to one of those
-//! very addresses; each redirect is a new hop with the same checks; nothing is added to a request but what a client must
-//! send and the one credential that was named, which stays with its origin. Must not know: grants, manifests; the
+//! very addresses; each redirect is a new hop with the same checks; nothing is added to a request but what a client
+//! must send and the one credential that was named, which stays with its origin. Must not know: grants, manifests; the
 //! caller says for each target whether it may be reached.
 
 mod address;

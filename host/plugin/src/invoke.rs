@@ -24,6 +24,8 @@ use wasmtime::component::Instance;
 
 /// Handles that one guest may hold, of all kinds together.
 const HANDLES_MAX: usize = 1_000;
+/// Room for the address and the headers beside a request's body.
+const REQUEST_HEAD_BYTES: u64 = 64 << 10;
 
 /// What a call is about, apart from its arguments.
 pub(crate) struct Call {
@@ -187,7 +189,7 @@ async fn run<T>(plugin: &Plugin, call: Call, act: impl for<'a> FnOnce(Called<'a>
     store.limiter(|guest| &mut guest.limiter);
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
-    store.set_hostcall_fuel(usize::try_from(limits.output_bytes_max).unwrap_or(usize::MAX));
+    store.set_hostcall_fuel(usize::try_from(passed_out_max(plugin, &limits)).unwrap_or(usize::MAX));
     let answer = tokio::time::timeout(limits.time_max.to_std(), async {
         let instance = plugin.pre().instantiate_async(&mut store).await?;
         act(Called { exports: plugin.exports(), instance: &instance, store: &mut store }).await
@@ -209,6 +211,12 @@ async fn run<T>(plugin: &Plugin, call: Call, act: impl for<'a> FnOnce(Called<'a>
     told.stderr = tail.text();
     told.denials.clone_from(&denials);
     Done { answer: Err(told), peak, denials }
+}
+
+/// What one host call may take out of a guest: an answer, or the body of a request where it may send any.
+fn passed_out_max(plugin: &Plugin, limits: &Limits) -> u64 {
+    let body = if plugin.may_send() { limits.http_bytes_max + REQUEST_HEAD_BYTES } else { 0 };
+    limits.output_bytes_max.max(body)
 }
 
 fn guest(plugin: &Plugin, call: Call, limits: &Limits, seed: [u8; 32], tail: &Tail) -> Guest {

@@ -1,7 +1,8 @@
 //! Counts the memory and tables of one guest, and remembers the growth that was refused.
 //!
 //! Invariant: a refused growth traps, so that a guest never goes on with half of what it asked for, and the error can
-//! name the figure. Must not know: what the limit is called.
+//! name the figure. It is an error of the limiter: a plain "no" would be an answer to the guest, which may ask for
+//! ever. Must not know: what the limit is called.
 
 use wasmtime::ResourceLimiter;
 
@@ -41,7 +42,7 @@ impl ResourceLimiter for Limiter {
         let asked = self.memory + (desired as u64).saturating_sub(current as u64);
         if asked > self.memory_max {
             self.refused = Some(Refused::Memory { asked });
-            return Ok(false);
+            return Err(wasmtime::format_err!("memory growth refused"));
         }
         self.memory = asked;
         self.peak = self.peak.max(asked);
@@ -56,7 +57,7 @@ impl ResourceLimiter for Limiter {
         let asked = self.tables + (desired as u64).saturating_sub(current as u64);
         if asked > self.table_max {
             self.refused = Some(Refused::Table { asked });
-            return Ok(false);
+            return Err(wasmtime::format_err!("table growth refused"));
         }
         self.tables = asked;
         Ok(true)

@@ -1,4 +1,5 @@
-//! What one call may use, and all calls of a plugin together. A plugin's manifest may ask for other figures than ours, and the operator's config decides.
+//! What one call may use, and all calls of a plugin together. A plugin's manifest may ask for other figures than ours,
+//! and the operator decides.
 //!
 //! Each limit has one name here, in the config and in the error that says it was reached.
 

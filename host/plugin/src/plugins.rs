@@ -29,9 +29,10 @@ use tokio::sync::mpsc;
 use wasmtime::component::InstancePre;
 
 /// The plugins in the binary: what subscriptions call them, and the component.
-const BUILTINS: [(&str, &[u8]); 2] = [
+const BUILTINS: [(&str, &[u8]); 3] = [
     ("cron", include_bytes!(concat!(env!("OUT_DIR"), "/crontab.wasm"))),
     ("interval", include_bytes!(concat!(env!("OUT_DIR"), "/interval.wasm"))),
+    ("yaml", include_bytes!(concat!(env!("OUT_DIR"), "/yaml.wasm"))),
 ];
 
 /// Where a plugin's component comes from.
@@ -509,6 +510,11 @@ impl Plugin {
             // Nobody listens in a host that is stopping.
             drop(quarantines.send(Quarantine { plugin, digest, reason }));
         }
+    }
+
+    /// Whether it is granted any HTTP at all.
+    pub(crate) fn may_send(&self) -> bool {
+        self.described.as_ref().is_some_and(|known| !known.grants.http.is_empty())
     }
 
     pub(crate) fn gate(&self) -> Option<&Gate> {

@@ -1,7 +1,7 @@
 //! What one call may reach beyond itself: the rights in force, and the services of the host behind them.
 //!
-//! A right is in force where the manifest asks for it, the operator granted it to this digest, and the subscription does
-//! not take it away; that the component imports the interface is shown by its call. Each refusal names plugin,
+//! A right is in force where the manifest asks for it, the operator granted it to this digest, and the subscription
+//! does not take it away; that the component imports the interface is shown by its call. Each refusal names plugin,
 //! capability and target. Must not know: how a request is sent or a secret is stored.
 
 use crate::capability::{SecretGrant, Wants, allows};

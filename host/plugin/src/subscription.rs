@@ -1,4 +1,5 @@
-//! One subscription as its plugin sees it, and what a plugin wants done for it: shared by the roles that are subscribed.
+//! One subscription as its plugin sees it, and what a plugin wants done for it: shared by the roles that are
+//! subscribed.
 //!
 //! Invariant: what a guest answers is checked here before anyone sees it. Must not know: fires, deliveries, events.
 

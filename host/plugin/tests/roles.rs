@@ -8,8 +8,8 @@ use bytes::Bytes;
 use hostler_model::{Duration, Timestamp};
 use hostler_plugin::{
     Action, BuildInput, Content, DocumentKind, Egress, Endpoint, Failure, Files, Grants, HttpGrant, KvReader,
-    LimitSettings, Machine, OutboundEvent, Plugin, Received, RenderRequest, Report, Role, SecretBytes, SecretGrant,
-    SecretReader, Services, UrlPattern, Use,
+    LimitSettings, Machine, OutboundEvent, Part, Plugin, Received, RenderRequest, Report, Role, SecretBytes,
+    SecretGrant, SecretReader, Services, UrlPattern, Use,
 };
 use serde_json::{Value, json};
 use server::Server;
@@ -134,9 +134,9 @@ async fn a_builder_reads_ten_files_and_says_where_each_part_comes_from() {
     let body: Value = serde_json::from_str(&document.body).expect("JSON");
     let tasks = body["tasks"].as_object().expect("tasks");
     let named = tasks.iter().find(|(_, task)| task["process"]["argv"][0] == "line of 3").expect("the line").0;
-    let origin = document.origin_of(&format!("/tasks/{named}/process/argv/0")).expect("the nearest above");
+    let origin = document.origin_of(&format!("/tasks/{named}/process/argv/0"), Part::Value).expect("the nearest above");
     assert_eq!((origin.file.as_str(), origin.line), ("part3.list", 3));
-    assert_eq!(document.origin_of("/nothing"), None);
+    assert_eq!(document.origin_of("/nothing", Part::Key), None);
     let missing = plugin.build(build("nowhere.list"), Files::of([])).await.expect_err("no such file");
     assert!(matches!(&missing.failure, Failure::Failed(why) if why.contains("nowhere.list")), "{missing}");
 }

@@ -72,6 +72,7 @@ pub(crate) async fn render(web: &Web) -> Result<String, Error> {
         page.gauge("hostler_disk_free_bytes", "Free space of the data folder's disk.", free as f64);
     }
     page.engine(&web.handle().load());
+    page.plugins(&web.handle().plugins().list());
     page.gauge("hostler_log_followers", "Streams being followed.", web.followers_now() as f64);
     page.process();
     page.requests(&web.metrics().snapshot());
@@ -136,6 +137,30 @@ impl Page {
             self.line("hostler_retention_removed_total", &format!("{{what=\"{what}\"}}"), *count as f64);
         }
         self.gauge("hostler_stopping", "1 while the host stops.", f64::from(u8::from(load.stopping)));
+    }
+
+    fn plugins(&mut self, plugins: &[hostler_plugin::Plugin]) {
+        let name = "hostler_plugin_call_outcomes_total";
+        self.head(name, "counter", "Calls of each plugin since it was loaded, by outcome; a fault broke the plugin.");
+        for plugin in plugins {
+            let counts = plugin.counts();
+            let (answered, errors) = (counts.calls - counts.errors, counts.errors - counts.faults);
+            for (outcome, count) in [("answered", answered), ("error", errors), ("fault", counts.faults)] {
+                let labels = format!("{{plugin=\"{}\",outcome=\"{outcome}\"}}", plugin.name());
+                self.line(name, &labels, count as f64);
+            }
+        }
+        let name = "hostler_plugin_denials_total";
+        self.head(name, "counter", "What each plugin was refused since it was loaded.");
+        for plugin in plugins {
+            self.line(name, &format!("{{plugin=\"{}\"}}", plugin.name()), plugin.counts().denials as f64);
+        }
+        let name = "hostler_plugin_quarantined";
+        self.head(name, "gauge", "1 where a plugin broke too often and is called no more.");
+        for plugin in plugins {
+            let is = f64::from(u8::from(plugin.quarantined().is_some()));
+            self.line(name, &format!("{{plugin=\"{}\"}}", plugin.name()), is);
+        }
     }
 
     fn process(&mut self) {

@@ -13,7 +13,7 @@ use crate::machine::Machine;
 use crate::plugins;
 use crate::process::{self, Background, Stop};
 
-const PIPELINE: &str = "pipelines/hello/pipeline.json";
+const PIPELINE: &str = "pipelines/hello/pipeline.yaml";
 const POLL: Duration = Duration::from_millis(250);
 
 struct Demo {

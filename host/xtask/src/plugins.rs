@@ -49,7 +49,7 @@ pub(crate) fn build(machine: &Machine) -> anyhow::Result<Vec<PathBuf>> {
     Ok(all)
 }
 
-/// The task of an example lies where its document says: beside `pipeline.json`, in the folder above its crate.
+/// The task of an example lies where its document says: beside `pipeline.yaml`, in the folder above its crate.
 fn put_beside_its_pipeline(
     machine: &Machine,
     metadata: &Metadata,

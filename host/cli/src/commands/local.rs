@@ -4,12 +4,12 @@
 use crate::app::{App, Place};
 use crate::config::{self, Config, Options, ServeOptions, StopMode};
 use crate::context::Context;
-use crate::document::{self, Document};
+use crate::document::{self, Document, How};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, chain};
 use crate::params::{self, Param};
 use crate::watch::{Watched, watch};
-use hostler_model::Duration;
+use hostler_model::{Duration, Slug};
 use hostler_web::types::RunStart;
 use hostler_web::{Client, Listen, Web, bind};
 use std::path::PathBuf;
@@ -29,11 +29,16 @@ enum Command {
 /// Run a document once, with the engine of a host and nothing left behind; the exit code is its outcome
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
-  hostler local run pipeline.json
-  hostler local run pipeline.json --param who=inn")]
+  hostler local run pipeline.yaml
+  hostler local run pipeline.yaml --param who=inn")]
 struct Run {
     /// The document; `-` reads standard input
     file: PathBuf,
+    #[command(flatten)]
+    how: How,
+    /// Run this pipeline of a file with several
+    #[arg(long, value_name = "ID")]
+    pipeline: Option<Slug>,
     /// A param: NAME=TEXT, or NAME:=JSON
     #[arg(long = "param", short = 'p', value_name = "NAME=VALUE")]
     params: Vec<Param>,
@@ -45,7 +50,8 @@ struct Run {
 impl Arguments {
     pub(crate) fn run(self, ctx: &Context) -> Result<ExitCode, Failure> {
         let Command::Run(run) = self.command;
-        let document = document::load(&run.file)?;
+        let documents = document::load(ctx, &run.file, run.how)?;
+        let document = one(documents, run.pipeline.as_ref())?;
         let params = params::collect(run.params_file.as_deref(), run.params)?;
         let mut config = config::load(&Options::default(), &ServeOptions::default(), &ctx.environment)?.config;
         // Nothing outlives a local run, so there is nothing to finish.
@@ -58,6 +64,21 @@ impl Arguments {
             .map_err(|error| Failure::new(ExitCode::Unavailable, format!("no threads can be started: {error}")))?;
         runtime.block_on(run_once(ctx, &config, &document, &start))
     }
+}
+
+/// The pipeline that was named, or the only one.
+fn one(documents: Vec<Document>, named: Option<&Slug>) -> Result<Document, Failure> {
+    let ids: Vec<_> = documents.iter().map(|document| format!("`{}`", document.pipeline.id)).collect();
+    let mut fitting: Vec<_> =
+        documents.into_iter().filter(|document| named.is_none_or(|named| document.pipeline.id == *named)).collect();
+    if fitting.len() == 1 {
+        return Ok(fitting.remove(0));
+    }
+    let there = format!("the file holds {}", ids.join(", "));
+    Err(match named {
+        Some(named) => Failure::new(ExitCode::NotFound, format!("there is no pipeline `{named}`; {there}")),
+        None => Failure::invalid(format!("one pipeline can be run, and {there}")).hint("name it with --pipeline"),
+    })
 }
 
 async fn run_once(ctx: &Context, config: &Config, document: &Document, start: &RunStart) -> Result<ExitCode, Failure> {

@@ -195,7 +195,7 @@ fn announce(ctx: &Context, config: &Config, url: &str, token: &Path) -> Result<(
     if config.data != ctx.environment.data_folder() {
         ctx.printer.talk(&format!("  export HOSTLER_CONFIG_DATA_FOLDER='{data}'"));
     }
-    ctx.printer.talk("  hostler up pipelines/hello/pipeline.json");
+    ctx.printer.talk("  hostler up pipelines/hello/pipeline.yaml");
     ctx.printer.talk("  hostler run start hello --param who=inn --watch");
     Ok(())
 }

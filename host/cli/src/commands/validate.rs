@@ -1,52 +1,71 @@
 //! `hostler validate`: the host's own checks on a document, without a host.
 
 use crate::context::Context;
-use crate::document;
+use crate::document::{self, Document, How};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use hostler_model::{Pipeline, TaskKind};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// Check a pipeline document without a host; every mistake is shown at its place
+///
+/// A file that is not JSON goes through a builder: `*.yaml` and `*.yml` through the built-in `yaml`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
-  hostler validate pipeline.json
+  hostler validate pipeline.yaml
+  hostler validate pipeline.yaml --print      the JSON that it means
   generate-pipeline | hostler validate -")]
 pub(crate) struct Arguments {
     /// The document; `-` reads standard input
     file: PathBuf,
+    #[command(flatten)]
+    how: How,
+    /// Print the document as JSON instead
+    #[arg(long)]
+    print: bool,
 }
 
 impl Arguments {
     pub(crate) fn run(self, ctx: &Context) -> Result<ExitCode, Failure> {
-        let document = document::load(&self.file)?;
-        let pipeline = &document.pipeline;
-        let missing = missing_components(pipeline);
-        let dependencies: usize = pipeline.tasks.iter().map(|task| task.depends_on.len()).sum();
-        if ctx.printer.json {
-            let (tasks, warnings) = (pipeline.tasks.len(), &missing);
-            ctx.printer.json(&json!({
-                "valid": true,
-                "pipeline": pipeline.id,
-                "tasks": tasks,
-                "dependencies": dependencies,
-                "warnings": warnings,
-            }))?;
-        } else {
-            for warning in &missing {
-                ctx.printer.talk(&format!("{}: {warning}", ctx.printer.err.warning("warning")));
+        let documents = document::load(ctx, &self.file, self.how)?;
+        let name = document::name_of(&self.file);
+        for document in &documents {
+            if self.print {
+                ctx.printer.json(&read(&document.text)?)?;
+            } else {
+                show(ctx, &name, document)?;
             }
-            let tasks = counted(pipeline.tasks.len(), "task", "tasks");
-            let edges = counted(dependencies, "dependency", "dependencies");
-            let valid = ctx.printer.out.good("valid");
-            ctx.printer.result(&format!(
-                "{}: {valid}, pipeline `{}` with {tasks} and {edges}\n",
-                document.source.name, pipeline.id
-            ))?;
         }
         Ok(ExitCode::Success)
     }
+}
+
+/// What was read once cannot fail.
+fn read(text: &str) -> Result<Value, Failure> {
+    serde_json::from_str(text).map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))
+}
+
+fn show(ctx: &Context, name: &str, document: &Document) -> Result<(), Failure> {
+    let pipeline = &document.pipeline;
+    let missing = missing_components(pipeline);
+    let dependencies: usize = pipeline.tasks.iter().map(|task| task.depends_on.len()).sum();
+    if ctx.printer.json {
+        return ctx.printer.json(&json!({
+            "valid": true,
+            "pipeline": pipeline.id,
+            "tasks": pipeline.tasks.len(),
+            "dependencies": dependencies,
+            "warnings": missing,
+        }));
+    }
+    for warning in &missing {
+        ctx.printer.talk(&format!("{}: {warning}", ctx.printer.err.warning("warning")));
+    }
+    let tasks = counted(pipeline.tasks.len(), "task", "tasks");
+    let edges = counted(dependencies, "dependency", "dependencies");
+    let valid = ctx.printer.out.good("valid");
+    ctx.printer.result(&format!("{name}: {valid}, pipeline `{}` with {tasks} and {edges}\n", pipeline.id))
 }
 
 /// A component that is not there yet may be built later, so it makes no document wrong.

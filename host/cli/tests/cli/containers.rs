@@ -8,9 +8,9 @@ fn containers_example(home: &Home) -> String {
     example(home, "hello");
     let file = example(home, "containers");
     let document = std::fs::read_to_string(&file).expect("a document");
-    let name = "\"image\": \"busybox:1.37\"";
+    let name = "image: busybox:1.37";
     assert!(document.contains(name), "the example has another image now");
-    std::fs::write(&file, document.replace(name, &format!("\"image\": \"{IMAGE}\""))).expect("written");
+    std::fs::write(&file, document.replace(name, &format!("image: {IMAGE}"))).expect("written");
     file
 }
 

@@ -2,6 +2,7 @@
 
 mod authoring;
 mod backup;
+mod build;
 mod containers;
 mod demo;
 mod doctor;
@@ -11,9 +12,13 @@ mod isolation;
 mod keep;
 mod local;
 mod offline;
+mod plugins;
 mod registries;
 mod serve;
 mod support;
+
+#[path = "../../../plugin/tests/support/built.rs"]
+mod components;
 
 #[path = "../../../engine/tests/support/containers.rs"]
 mod container_engine;

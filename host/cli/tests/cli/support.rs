@@ -215,8 +215,8 @@ pub(crate) fn example(home: &Home, name: &str) -> String {
             std::fs::copy(&path, target.join(path.file_name().expect("a name"))).expect("copied");
         }
     }
-    let document = std::fs::read_to_string(target.join("pipeline.json")).expect("a document");
-    let is_built = !document.contains("\"greet.wasm\"") || target.join("greet.wasm").exists();
+    let document = std::fs::read_to_string(target.join("pipeline.yaml")).expect("a document");
+    let is_built = !document.contains(" greet.wasm") || target.join("greet.wasm").exists();
     assert!(is_built, "pipelines/{name}/greet.wasm is not built: type `cargo xtask plugins`");
-    target.join("pipeline.json").display().to_string()
+    target.join("pipeline.yaml").display().to_string()
 }

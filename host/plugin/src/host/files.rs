@@ -56,6 +56,13 @@ impl Files {
     }
 }
 
+impl Files {
+    /// What is in one of them. May block.
+    pub fn read(&self, path: &str) -> Result<Vec<u8>, FileRefusal> {
+        (self.read)(path)
+    }
+}
+
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Files")

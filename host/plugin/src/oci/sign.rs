@@ -25,6 +25,8 @@ const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
 /// Says "I sign this". The same key may make other statements about an artifact, a bad report among them.
 const SIGNATURE_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 const REASONS_MAX: usize = 5;
+/// Whoever may push can add signatures; more than these are not looked at.
+pub(super) const SIGNATURES_MAX: usize = 32;
 
 /// What the operator asks of artifacts from some place.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -299,6 +301,9 @@ impl Store {
             let is_of = found.subject.as_ref().is_some_and(|subject| subject.digest == manifest);
             if let ([layer], true) = (found.layers.as_slice(), is_of && found.is_signature()) {
                 bundles.push(self.document(layer.digest)?);
+            }
+            if bundles.len() == SIGNATURES_MAX {
+                break;
             }
         }
         Ok(bundles)

@@ -341,3 +341,70 @@ async fn a_disk_that_fills_up_during_a_pull_is_left_as_it_was() {
     assert!(error.to_string().contains("failed to write"), "{error}");
     assert_nothing_left(small.path());
 }
+
+/// A registry that lists what names a manifest as its subject, and what it lists is made up.
+fn listing(good: &Good, listed: &[(&str, Vec<u8>)], bundle: &[u8]) -> Fake {
+    let entries: Vec<_> = listed
+        .iter()
+        .map(|(kind, manifest)| {
+            json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": Digest::of(manifest),
+                "size": manifest.len(), "artifactType": kind})
+        })
+        .collect();
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).to_string().into_bytes();
+    let mut blobs: Vec<Vec<u8>> = listed.iter().map(|(_, manifest)| manifest.clone()).collect();
+    blobs.push(bundle.to_vec());
+    Fake::start(good.clone(), move |ask| {
+        if ask.path.contains("/referrers/") {
+            return Reply::Whole(200, Vec::new(), index.clone());
+        }
+        let found = blobs.iter().find(|blob| ask.path.ends_with(&Digest::of(blob).to_string()));
+        found.map_or(Reply::Good, |blob| Reply::Whole(200, Vec::new(), blob.clone()))
+    })
+}
+
+#[tokio::test]
+async fn of_what_a_registry_lists_only_signatures_of_this_artifact_are_kept() {
+    const KIND: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    let good = Good::new("a");
+    let bundle = b"{\"not\": \"yet looked at\"}";
+    let signature = |subject: Digest, size: usize| {
+        json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "artifactType": KIND,
+            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": Digest::of(b"{}"), "size": 2},
+            "layers": [{"mediaType": KIND, "digest": Digest::of(bundle), "size": size}],
+            "subject": {"mediaType": "x", "digest": subject, "size": 1}})
+        .to_string()
+        .into_bytes()
+    };
+    let listed = [
+        (KIND, signature(good.digest(), bundle.len())),
+        (KIND, signature(Digest::of(b"another"), bundle.len())),
+        (KIND, b"<html>".to_vec()),
+        ("application/spdx+json", signature(good.digest(), 7)),
+    ];
+    let fake = listing(&good, &listed, bundle);
+    let dir = tempfile::tempdir().expect("a folder");
+    let stored = pull(quick(), &fake, dir.path()).await.expect("pulled");
+    let kept = store(dir.path()).signatures(stored.manifest_digest).expect("read");
+    assert_eq!(kept, [bundle.to_vec()]);
+
+    // Listed under one digest, sent as another.
+    let fake = listing(&good, &listed[..1], b"another bundle");
+    let dir = tempfile::tempdir().expect("a folder");
+    let error = pull(quick(), &fake, dir.path()).await.expect_err("the bundle is not there");
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    assert_nothing_left(dir.path());
+}
+
+#[tokio::test]
+async fn a_registry_that_cannot_list_is_no_reason_to_stop() {
+    for status in [400, 404, 405, 501] {
+        let fake = Fake::start(Good::new("a"), move |ask| match ask.path.contains("/referrers/") {
+            true => Reply::Whole(status, Vec::new(), b"<html>no such thing".to_vec()),
+            false => Reply::Good,
+        });
+        let dir = tempfile::tempdir().expect("a folder");
+        pull(quick(), &fake, dir.path()).await.expect("pulled");
+        assert_eq!(fake.count("/manifests/sha256-"), 1, "the tag is asked for instead");
+    }
+}

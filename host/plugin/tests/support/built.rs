@@ -1,5 +1,5 @@
 //! Fixture components, built from source by cargo, which finds out by itself that nothing has changed. Shared by the
-//! tests of this room and of the engine.
+//! tests of this room, of the engine and of the command line.
 //!
 //! They lie in the folder that the build script and `cargo xtask plugins` use, so that nothing is compiled twice.
 
@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 const TARGET: &str = "wasm32-wasip2";
 
-/// The folder with `hostile.wasm` and `command.wasm`.
+/// The folder with `hostile.wasm`, `hostile_builder.wasm` and `command.wasm`.
 pub(crate) fn components() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -21,6 +21,8 @@ pub(crate) fn components() -> &'static Path {
             .args([
                 "--package",
                 "plugin-hostile",
+                "--package",
+                "plugin-hostile-builder",
                 "--package",
                 "plugin-versatile",
                 "--package",

@@ -27,6 +27,8 @@ pub(super) struct Inner {
     limits: LogLimits,
     files: Arc<Files>,
     tail: Mutex<Tail>,
+    /// Up to where the file is durable. Held by the one who syncs, while others go on writing.
+    synced: Mutex<u64>,
 }
 
 /// What is known of the file.
@@ -35,8 +37,8 @@ struct Tail {
     /// The file was looked at, or made.
     known: bool,
     end: u64,
-    /// There are bytes that are not durable.
-    dirty: bool,
+    /// Rises with each write.
+    written: u64,
     /// Output bytes of all attempts.
     bytes: u64,
     /// The run's limit has been marked.
@@ -59,7 +61,7 @@ struct Tally {
 
 impl RunLog {
     pub(super) fn new(run: RunId, path: PathBuf, limits: LogLimits, files: Arc<Files>) -> Self {
-        Self { inner: Arc::new(Inner { run, path, limits, files, tail: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { run, path, limits, files, tail: Mutex::default(), synced: Mutex::default() }) }
     }
 
     /// Written when it returns (a reader sees it), durable after `sync`. Streams of tasks stop at the limits, what the
@@ -112,13 +114,16 @@ impl RunLog {
 
     /// Makes durable what was written.
     pub fn sync(&self) -> Result<(), Error> {
-        let mut tail = self.lock();
-        if !tail.dirty {
+        let wanted = self.lock().written;
+        // Whoever waited here finds that the one before has often synced for him too.
+        let mut synced = self.inner.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        if *synced >= wanted {
             return Ok(());
         }
+        let upto = self.lock().written;
         let file = self.inner.files.get(self.inner.run, &self.inner.path)?;
         file.sync_data().map_err(|source| Error::io("sync", &self.inner.path, source))?;
-        tail.dirty = false;
+        *synced = upto;
         Ok(())
     }
 
@@ -173,7 +178,7 @@ impl RunLog {
             return Err(Error::io("write", path, source));
         }
         tail.end += bytes.len() as u64;
-        tail.dirty = true;
+        tail.written += 1;
         Ok(())
     }
 }

@@ -103,8 +103,8 @@ pub struct Subscribe {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schema(value_type = Object)]
     pub run_params: Map<String, Value>,
-    /// What it leaves of the plugin's grants: `http`, a list of beginnings of addresses, and `secrets`, a list of names.
-    /// What is absent is left whole.
+    /// What it leaves of the plugin's grants: `http`, a list of beginnings of addresses, and `secrets`, a list of
+    /// names. What is absent is left whole.
     #[serde(default, skip_serializing_if = "hostler_plugin::Narrowing::is_empty")]
     #[schema(value_type = Object)]
     pub narrowing: hostler_plugin::Narrowing,

@@ -60,7 +60,7 @@ fn read(path: &Path) -> Result<Cases, Failure> {
     })?;
     Cases::parse(&text).map_err(|problems| {
         let name = path.display().to_string();
-        Failure::invalid(format!("`{name}` holds no good cases")).problems(problems).source(Source { name, text })
+        Failure::invalid(format!("`{name}` holds no good cases")).problems_in(Source { name, text }, problems)
     })
 }
 

@@ -8,13 +8,12 @@ use super::session::{Purpose, Session};
 use super::{Registry, RegistryError, get_manifest, put_manifest, upload};
 use crate::oci::artifact;
 use crate::oci::layout::{self, Descriptor, Index};
-use crate::oci::sign::SignatureFile;
+use crate::oci::sign::{SIGNATURES_MAX, SignatureFile};
 use crate::oci::{Digest, Reference};
 use reqwest::header::ACCEPT;
 use reqwest::{Method, StatusCode};
 use std::sync::Arc;
 
-const SIGNATURES_MAX: usize = 32;
 const BUNDLE_BYTES_MAX: u64 = 1 << 20;
 
 impl Registry {
@@ -102,11 +101,7 @@ async fn list(session: &Session, subject: Digest) -> Result<Option<Index>, Regis
                 let bytes = session.body(response, layout::DOCUMENT_BYTES_MAX).await;
                 bytes.map(|bytes| serde_json::from_slice(&bytes).ok())
             }
-            Ok(response)
-                if response.status().is_client_error() && response.status() != StatusCode::TOO_MANY_REQUESTS =>
-            {
-                Ok(None)
-            }
+            Ok(response) if is_unknown(response.status()) => Ok(None),
             Ok(response) => Err(session.failed("the wish for signatures", response).await),
             Err(error) => Err(error),
         };
@@ -115,6 +110,11 @@ async fn list(session: &Session, subject: Digest) -> Result<Option<Index>, Regis
             result => return result,
         }
     }
+}
+
+/// An older registry answers so to the question itself, whatever there is.
+fn is_unknown(status: StatusCode) -> bool {
+    status == StatusCode::NOT_IMPLEMENTED || (status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS)
 }
 
 async fn small_blob(session: &Session, wanted: &Descriptor) -> Result<Vec<u8>, RegistryError> {

@@ -1,0 +1,218 @@
+//! The operator's story with the real binary: look, agree, install, watch, change, update, move, remove.
+
+use crate::components::components;
+use crate::registry::DebianRegistry;
+use crate::support::{Home, until};
+use std::path::PathBuf;
+
+fn versatile() -> String {
+    components().join("versatile.wasm").display().to_string()
+}
+
+fn hostile() -> PathBuf {
+    components().join("hostile.wasm")
+}
+
+const HELLO: &str = r#"{"id": "hello", "tasks": {"one": {"process": {"argv": ["true"]}}}}"#;
+
+/// What the only subscription's last note says, as soon as it says something with `word`.
+fn note(home: &Home, word: &str) -> String {
+    let mut last = String::new();
+    until(&format!("a note with {word}"), || {
+        let list = home.run(&["subscription", "list", "--json"]).json();
+        last = list["items"][0]["note"].as_str().or(list[0]["note"].as_str()).unwrap_or_default().to_owned();
+        last.contains(word)
+    });
+    last
+}
+
+#[test]
+fn a_plugin_is_looked_at_installed_granted_used_and_removed() {
+    let home = Home::new();
+    let _host = home.serve();
+    let file = versatile();
+
+    let seen = home.run(&["plugin", "inspect", &file]).ok();
+    for expected in ["versatile", "roles:", "secret token: bearer, equals", "To remember.", "○ not granted"] {
+        assert!(seen.contains(expected), "{expected}: {seen}");
+    }
+    let asked = home.run(&["plugin", "install", &file]);
+    assert_eq!(asked.code, 8, "nobody can be asked, so nothing is granted: {}", asked.err);
+    assert!(asked.err.contains("--yes"), "{}", asked.err);
+    assert!(!home.run(&["plugin", "list"]).out.contains("versatile"), "and nothing is installed");
+
+    let unasked = home.run(&["plugin", "install", &file, "--grant", "secret:nothing"]);
+    assert!(unasked.err.contains("does not ask for secret `nothing`"), "{}", unasked.err);
+    let installed = home.run(&["plugin", "install", &file, "--as", "tool", "--grant", "kv"]).ok();
+    assert_eq!(installed, "installed tool 1.0.0\n");
+    let again = home.run(&["plugin", "install", &file, "--as", "tool", "--yes"]);
+    assert_eq!(again.code, 7, "{}", again.err);
+    let shown = home.run(&["plugin", "get", "tool"]).ok();
+    assert!(shown.contains("● active") && shown.contains("kv: a memory of its own  ✓ granted"), "{shown}");
+
+    home.file("hello.json", HELLO);
+    home.run(&["up", "hello.json"]).ok();
+    let secret = r#"{"op": "all", "acts": [{"op": "equals", "secret": "token", "value": "s3cret"}, {"op": "kv-get", "scope": "plugin", "key": "a"}]}"#;
+    home.run(&["subscribe", "hello", "tool", "tick", "-p", &format!("act:={secret}")]).ok();
+    assert!(note(&home, "denied").contains("it is not granted"), "the secret is not granted yet");
+
+    let echoed = home.run_with_input(&["secret", "set", "deploy"], "s3cret\n");
+    assert!(!format!("{}{}", echoed.out, echoed.err).contains("s3cret"), "{}", echoed.out);
+    home.run(&["plugin", "grant", "tool", "--grant", "kv", "--grant", "secret:token=deploy"]).ok();
+    assert!(note(&home, "true").contains("{\"ok\":true}"), "now it is the secret");
+    assert!(!home.run(&["secret", "list", "--json"]).out.contains("s3cret"));
+
+    let calls = home.run(&["plugin", "calls", "tool"]).ok();
+    assert!(calls.contains("wake") && calls.contains("answered"), "{calls}");
+    let refused = home.run(&["plugin", "calls", "tool", "--json"]).json();
+    let denials = refused.as_array().expect("calls").iter().filter(|call| !call["denials"].is_null()).count();
+    assert!(denials > 0, "what was refused is in the records");
+
+    home.run(&["plugin", "disable", "tool"]).ok();
+    assert!(home.run(&["plugin", "list"]).out.contains("○ disabled"));
+    home.run(&["plugin", "enable", "tool"]).ok();
+
+    let kept = home.run(&["plugin", "uninstall", "tool"]);
+    assert_eq!(kept.code, 7, "{}", kept.err);
+    assert!(kept.err.contains("1 subscriptions"), "{}", kept.err);
+    home.run(&["plugin", "uninstall", "tool", "--force"]).ok();
+    let error = home.run(&["subscription", "list", "--json"]).out;
+    assert!(error.contains("plugin `tool` was uninstalled"), "{error}");
+    assert_eq!(home.run(&["plugin", "get", "tool"]).code, 6);
+    home.run(&["plugin", "gc", "--grace", "0s"]).ok();
+}
+
+#[test]
+fn what_is_installed_is_there_after_a_kill_and_what_broke_stays_quarantined() {
+    let home = Home::new();
+    let host = home.serve();
+    let foe = hostile().display().to_string();
+    home.run(&["plugin", "install", &foe, "--as", "foe", "--yes"]).ok();
+    home.file("hello.json", HELLO);
+    home.run(&["up", "hello.json"]).ok();
+    home.run(&["plugin", "set", "foe", "--limit", "faults_max:=2"]).ok();
+    home.run(&["subscribe", "hello", "foe", "tick", "-p", "how=panic"]);
+    // Its `upcoming` breaks too, so it cannot even be subscribed; a call or two more and it is left alone.
+    until("it is quarantined", || {
+        home.run(&["subscribe", "hello", "foe", "tick", "-p", "how=panic", "--dry-run"]);
+        home.run(&["plugin", "get", "foe", "--json"]).json()["status"] == "quarantined"
+    });
+    let events = home.run(&["events", "--json"]).out;
+    assert!(events.contains("plugin.quarantined") && events.contains("plugin.installed"), "{events}");
+    host.kill();
+
+    let host = home.serve();
+    let shown = home.run(&["plugin", "get", "foe"]).ok();
+    assert!(shown.contains("✗ quarantined") && shown.contains("2 calls in a row broke"), "{shown}");
+    let refused = home.run(&["subscribe", "hello", "foe", "tick", "-p", "how=well"]);
+    assert!(refused.err.contains("hostler plugin enable"), "{}", refused.err);
+    home.run(&["plugin", "enable", "foe"]).ok();
+    home.run(&["subscribe", "hello", "foe", "tick", "-p", "how=well"]).ok();
+    let lock =
+        std::fs::read_to_string(home.path().join(".local/share/hostler/plugins.lock.json")).expect("a lock file");
+    assert!(lock.contains("\"foe\"") && lock.contains("sha256:"), "{lock}");
+    assert_eq!(host.stop(), 0);
+}
+
+#[test]
+fn an_update_shows_what_would_be_different_and_changes_nothing_before_it_is_agreed_to() {
+    let home = Home::new();
+    let _host = home.serve();
+    let foe = hostile().display().to_string();
+    home.run(&["plugin", "install", &foe, "--as", "tool", "--yes"]).ok();
+    home.file("hello.json", HELLO);
+    home.run(&["up", "hello.json"]).ok();
+    home.run(&["subscribe", "hello", "tool", "tick", "-p", "how=well"]).ok();
+    let before = home.run(&["plugin", "get", "tool", "--json"]).json()["digest"].clone();
+
+    let shown = home.run(&["plugin", "update", "tool", &versatile(), "--dry-run"]);
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    for expected in ["1.2.3 → 1.0.0", "+ secret open: reveal", "~ schema /roles/trigger/params"] {
+        assert!(shown.err.contains(expected), "{expected}: {}", shown.err);
+    }
+    let wants_more = home.run(&["plugin", "update", "tool", &versatile()]);
+    assert_eq!(wants_more.code, 8, "{}", wants_more.err);
+    assert_eq!(home.run(&["plugin", "get", "tool", "--json"]).json()["digest"], before, "nothing was changed");
+    home.run(&["plugin", "update", "tool", &versatile(), "--grant", "kv"]).ok();
+    let after = home.run(&["plugin", "get", "tool", "--json"]).json();
+    assert!(after["digest"] != before && after["grants"]["kv"] == true && after["version"] == "1.0.0", "{after}");
+}
+
+#[test]
+fn a_plugin_goes_through_a_registry_and_through_a_bundle_to_another_host() {
+    let Some(registry) = DebianRegistry::open() else { return };
+    let home = Home::new();
+    let _host = home.serve();
+    let place = format!("{}/acme/versatile:1.0.0", registry.address);
+    let pushed = home.run(&["plugin", "push", &versatile(), &place, "--json"]).json();
+    home.run(&["plugin", "install", &place, "--yes"]).ok();
+    let shown = home.run(&["plugin", "get", "versatile", "--json"]).json();
+    assert_eq!(shown["manifest_digest"], pushed["manifest_digest"]);
+    assert_eq!(shown["origin"], place);
+    home.run(&["plugin", "bundle", "versatile", "--to", "plugins.tar"]).ok();
+    let missing = home.run(&["plugin", "install", &place.replace("versatile", "nothing"), "--yes"]);
+    assert!(missing.code == 6 && missing.err.contains("does not exist"), "{}", missing.err);
+
+    let other = Home::new();
+    let _other_host = other.serve();
+    let bundle = home.path().join("plugins.tar").display().to_string();
+    other.run(&["plugin", "install", "--bundle", &bundle, "--yes"]).ok();
+    let moved = other.run(&["plugin", "get", "versatile", "--json"]).json();
+    assert_eq!((&moved["manifest_digest"], &moved["digest"]), (&shown["manifest_digest"], &shown["digest"]));
+}
+
+#[test]
+fn a_policy_lets_in_what_is_signed_and_nothing_else() {
+    let Some(registry) = DebianRegistry::open() else { return };
+    let home = Home::new();
+    let place = format!("{}/acme/signed:1.0.0", registry.address);
+    home.run(&["plugin", "push", &versatile(), &place]).ok();
+    home.run(&["plugin", "keygen", "acme"]).ok();
+    home.run(&["plugin", "keygen", "evil"]).ok();
+    let key = home.path().join("acme.pub").display().to_string();
+    let config = home.file("config.toml", &format!("registries.policy = [\"{} signed-by {key}\"]\n", registry.address));
+    let _host = home.serve_with(&["--config", &config]);
+    let refused = |why: &str| {
+        let ran = home.run(&["plugin", "install", &place, "--yes"]);
+        assert!(ran.code == 8 && ran.err.contains(why), "{why}: {}", ran.err);
+    };
+    refused("is not signed");
+    home.run(&["plugin", "sign", &place, "--key", "evil.key"]).ok();
+    refused("was made with another key");
+    home.run(&["plugin", "sign", &place, "--key", "acme.key"]).ok();
+    home.run(&["plugin", "install", &place, "--yes"]).ok();
+    let shown = home.run(&["plugin", "get", "versatile"]).ok();
+    assert!(shown.contains("signed by key"), "{shown}");
+}
+
+#[test]
+fn two_installs_of_one_name_at_once_leave_one_plugin() {
+    let home = Home::new();
+    let _host = home.serve();
+    let file = versatile();
+    let install = |_: usize| home.run(&["plugin", "install", &file, "--as", "one", "--yes"]).code;
+    let codes: Vec<i32> = std::thread::scope(|scope| {
+        let tasks: Vec<_> = (0..3).map(|n| scope.spawn(move || install(n))).collect();
+        tasks.into_iter().map(|task| task.join().expect("no panic")).collect()
+    });
+    assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "{codes:?}");
+    assert!(codes.iter().all(|code| [0, 7].contains(code)), "{codes:?}");
+}
+
+#[test]
+fn the_key_is_exchanged_while_the_host_works_and_a_wrong_one_stops_the_start() {
+    let home = Home::new();
+    let host = home.serve();
+    for n in 0..3 {
+        home.run_with_input(&["secret", "set", &format!("s{n}")], "value").ok();
+    }
+    let key = home.path().join(".local/share/hostler/key");
+    let before = std::fs::read(&key).expect("a key");
+    assert!(home.run(&["secret", "rotate-key"]).ok().contains("sealed 3 values"));
+    let after = std::fs::read(&key).expect("a key");
+    assert!(before != after && after.len() == 32);
+    assert_eq!(host.stop(), 0);
+    std::fs::write(&key, before).expect("written");
+    let wrong = home.run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(wrong.code != 0 && wrong.err.contains("the key is not the one"), "{}", wrong.err);
+}
