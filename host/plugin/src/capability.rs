@@ -290,7 +290,7 @@ impl Grants {
                             format!("/secrets/{name}/uses"),
                             format!("the plugin does not ask for `{granted}`"),
                         )
-                    }))
+                    }));
                 }
             }
         }

@@ -56,7 +56,7 @@ impl Host for Guest {
 
     async fn reveal(&mut self, name: String) -> Result<Vec<u8>, Refusal> {
         let values = self.use_secret(&name, &|one| *one == Use::Reveal, "read the value of").await?;
-        newest(&values, &name).map(|value| value.to_vec())
+        newest(&values, &name).map(<[u8]>::to_vec)
     }
 }
 
@@ -142,7 +142,7 @@ pub(super) async fn credential(
 }
 
 fn newest<'a>(values: &'a [SecretBytes], name: &str) -> Result<&'a [u8], Refusal> {
-    values.first().map(|value| value.as_ref()).ok_or_else(|| Refusal::Missing(format!("secret `{name}` has no value")))
+    values.first().map(AsRef::as_ref).ok_or_else(|| Refusal::Missing(format!("secret `{name}` has no value")))
 }
 
 fn known(algorithm: &str) -> Result<Algorithm, Refusal> {
