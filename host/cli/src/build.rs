@@ -80,11 +80,11 @@ async fn build(builder: &Plugin, config: &Config, named: Named, params: &Value) 
     let input = BuildInput { entry, params, extra: Vec::new(), namespace: None, now: Timestamp(0) };
     match builder.build(input, files).await {
         Ok(built) => Ok((places, built)),
-        Err(error) => Err(not_built(&places, error)),
+        Err(error) => Err(not_built(&places, &error)),
     }
 }
 
-fn not_built(places: &Places, error: CallError) -> Failure {
+fn not_built(places: &Places, error: &CallError) -> Failure {
     use hostler_plugin::Failure as Why;
     let name = places.name();
     let hint = match &error.failure {
@@ -108,7 +108,7 @@ fn not_built(places: &Places, error: CallError) -> Failure {
     };
     let said = error.stderr.trim();
     let said = if said.is_empty() { String::new() } else { format!("\n{said}") };
-    let code = match error.failure {
+    let code = match &error.failure {
         Why::Host(_) => ExitCode::Internal,
         // Of a builder that broke the same again breaks again, and it is no defect of ours.
         _ if error.kind() == hostler_model::Kind::Internal => ExitCode::Invalid,

@@ -15,7 +15,10 @@ pub(crate) fn matches(pattern: &str, path: &str) -> bool {
         let mut next = vec![false; parts.len() + 1];
         for (at, part) in parts.iter().enumerate().filter(|(at, _)| reached[*at]) {
             if *part == "**" {
-                next[at] |= !name.starts_with('.');
+                let fits = !name.starts_with('.');
+                next[at] |= fits;
+                // At the end it stands for files too, of which there must be one.
+                next[at + 1] |= fits && at + 1 == parts.len();
             } else {
                 next[at + 1] |= names_match(part, name);
             }
@@ -29,7 +32,6 @@ pub(crate) fn matches(pattern: &str, path: &str) -> bool {
 /// `**` stands for no folder too.
 fn skip_folders(parts: &[&str], reached: &mut [bool]) {
     for (at, part) in parts.iter().enumerate() {
-        // At the end it stands for files, of which there must be one.
         if *part == "**" && at + 1 < parts.len() {
             reached[at + 1] |= reached[at];
         }
