@@ -131,10 +131,7 @@ impl Engine {
         recovery::sweep_folders(&core, &folders);
         let (events, events_seen) = watch::channel(store.read(|tx| Ok(tx.last_cursor()?.0))?);
         let (stop, stop_seen) = watch::channel(Stop::No);
-        clock.on_move({
-            let inbox = inbox.clone();
-            move || inbox.poke()
-        });
+        poke_on_move(&clock, inbox.clone());
         let upkeep = Arc::new(Mutex::new(()));
         let backups = Arc::new(Backups::new(store.clone(), &storage, upkeep.clone()));
         let handle = Handle::new(crate::handle::Parts {
@@ -247,6 +244,11 @@ fn performer(attempts: &Arc<Attempts>, triggers: &Arc<Triggers>, hub: &Arc<LogHu
             hub.over(run);
         }
     })
+}
+
+/// A clock that is moved by hand wakes who waits for an instant.
+fn poke_on_move(clock: &Clock, inbox: Arc<Inbox>) {
+    clock.on_move(move || inbox.poke());
 }
 
 fn spawn(dispatcher: Dispatcher) -> Result<JoinHandle<Result<(), hostler_store::Error>>, StartError> {
