@@ -16,7 +16,6 @@ use wasmtime::component::Component;
 
 const MAC_BYTES: usize = 32;
 const KEY_BYTES: usize = 32;
-const LENGTH_BYTES: usize = 4;
 
 /// A component as machine code.
 pub(crate) struct Compiled {
@@ -78,7 +77,8 @@ impl Cache {
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            let foreign = name.ends_with(".cwasm") && !name.ends_with(&format!("{}.cwasm", self.build));
+            let ours = |end: &str| name.ends_with(&format!("{}.{end}", self.build));
+            let foreign = (name.ends_with(".cwasm") && !ours("cwasm")) || (name.ends_with(".seal") && !ours("seal"));
             if foreign || (name.starts_with("new-") && is_old(&path)) {
                 // Another process may have been faster; a file that stays only costs its space.
                 drop(fs::remove_file(&path));
@@ -91,41 +91,57 @@ impl Cache {
         self.dir.join(format!("{}-{}.cwasm", digest.trim_start_matches("sha256:"), self.build))
     }
 
-    /// `None`: not there, or not ours.
+    /// `None`: not there, or not ours. The machine code stays in the file and is mapped, so that a page of it is in memory
+    /// once and only when it is used.
     pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Option<Compiled> {
-        let path = self.path(digest);
-        let bytes = fs::read(&path).ok()?;
-        let (mac, rest) = bytes.split_at_checked(MAC_BYTES)?;
-        let (length, rest) = rest.split_first_chunk::<LENGTH_BYTES>()?;
-        let (facts, code) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        if self.mac(digest, facts, code).verify_slice(mac).is_err() {
+        let (path, seal) = (self.path(digest), self.seal(digest));
+        let sealed = fs::read(&seal).ok()?;
+        let (mac, facts) = sealed.split_at_checked(MAC_BYTES)?;
+        if self.mac(digest, facts, &path).ok()?.verify_slice(mac).is_err() {
             tracing::warn!(path = %path.display(), "compiled component {} is not as it was written, compiling again", path.display());
             return None;
         }
-        #[expect(unsafe_code, reason = "the MAC shows that this host wrote these bytes from its own compiler's output")]
-        let component = unsafe { Component::deserialize(engine, code) };
+        #[expect(unsafe_code, reason = "the MAC shows that this host wrote the file from its own compiler's output")]
+        let component = unsafe { Component::deserialize_file(engine, &path) };
         let component = component
             .map_err(|error| tracing::warn!("compiled component {} does not load: {error:#}", path.display()))
             .ok()?;
         Some(Compiled { component, facts: facts.to_vec() })
     }
 
-    /// `facts` is what was found out about the component before it was compiled.
+    /// `facts` is what was found out about the component before it was compiled. The seal comes last: without it the code
+    /// counts as not there.
     pub(crate) fn store(&self, digest: &str, facts: &[u8], code: &[u8]) -> io::Result<()> {
-        let mac = self.mac(digest, facts, code).finalize().into_bytes();
-        let length = u32::try_from(facts.len()).map_err(io::Error::other)?.to_le_bytes();
-        write_whole(&self.dir, &self.path(digest), &[&mac, &length, facts, code])
+        let path = self.path(digest);
+        write_whole(&self.dir, &path, &[code])?;
+        let mac = self.mac(digest, facts, &path)?.finalize().into_bytes();
+        write_whole(&self.dir, &self.seal(digest), &[&mac, facts])
     }
 
-    fn mac(&self, digest: &str, facts: &[u8], code: &[u8]) -> Hmac<Sha256> {
+    /// Whether there is something, ours or not.
+    pub(crate) fn has(&self, digest: &str) -> bool {
+        self.seal(digest).exists()
+    }
+
+    fn seal(&self, digest: &str) -> PathBuf {
+        self.path(digest).with_extension("seal")
+    }
+
+    fn mac(&self, digest: &str, facts: &[u8], code: &Path) -> io::Result<Hmac<Sha256>> {
         // A key of any length is a good key for HMAC, so this cannot fail.
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.mac_key).expect("HMAC takes keys of any length");
         mac.update(digest.as_bytes());
         mac.update(self.build.as_bytes());
         mac.update(&(facts.len() as u64).to_le_bytes());
         mac.update(facts);
-        mac.update(code);
-        mac
+        let mut code = File::open(code)?;
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match code.read(&mut buffer)? {
+                0 => return Ok(mac),
+                count => mac.update(&buffer[..count]),
+            }
+        }
     }
 }
 

@@ -72,16 +72,19 @@ impl CallError {
             Failure::Invalid(_) => Kind::Invalid,
             Failure::Denied(_) => Kind::Denied,
             Failure::TooLarge { .. } => Kind::TooLarge,
-            Failure::Temporary { .. } | Failure::Busy { .. } | Failure::Quarantined(_) => Kind::Unavailable,
             Failure::NoRole(_) => Kind::Invalid,
-            Failure::Failed(_)
+            // Not a defect of the host, and whoever called wants to know it.
+            Failure::Temporary { .. }
+            | Failure::Busy { .. }
+            | Failure::Quarantined(_)
+            | Failure::Failed(_)
             | Failure::Other { .. }
             | Failure::Trap(_)
             | Failure::Timeout { .. }
             | Failure::Memory { .. }
             | Failure::Table { .. }
-            | Failure::WrongAnswer(_)
-            | Failure::Host(_) => Kind::Internal,
+            | Failure::WrongAnswer(_) => Kind::Unavailable,
+            Failure::Host(_) => Kind::Internal,
         }
     }
 

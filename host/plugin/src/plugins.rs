@@ -4,6 +4,7 @@
 //! settings and grants. Invariant: a plugin in the list has passed every one of these and can be called; a call that is
 //! under way keeps the plugin that it began with, whatever is put in its place.
 
+use crate::cache::Compiled;
 use crate::exports::Exports;
 use crate::gate::Gate;
 use crate::health::{CallCounts, CallRecord, Health};
@@ -186,7 +187,7 @@ impl Plugins {
 
     /// Whether this build of the host has compiled the component of that digest before.
     pub fn is_compiled(&self, digest: &str) -> bool {
-        self.runtime.compiled(digest).is_some()
+        self.runtime.is_compiled(digest)
     }
 
     /// Loads a component to look at it: under no name that counts, with no grants, whatever settings it needs.
@@ -275,6 +276,7 @@ struct Inner {
     cache: Arc<Cache>,
     health: Health,
     rates: Rates,
+    _shared: Option<Arc<Compiled>>,
     quarantines: Option<mpsc::UnboundedSender<Quarantine>>,
 }
 
@@ -612,7 +614,7 @@ impl Inner {
         found: Linked,
         quarantines: Option<mpsc::UnboundedSender<Quarantine>>,
     ) -> Result<Self, LoadError> {
-        let Linked { component, face, digest, size } = found;
+        let Linked { component, shared, face, digest, size } = found;
         let failed = |error: wasmtime::Error| LoadError::Link { plugin: plugin.clone(), message: format!("{error:#}") };
         let pre = runtime.linker().instantiate_pre(&component).map_err(failed)?;
         let exports = Exports::find(&pre, &face.roles).map_err(failed)?;
@@ -629,6 +631,7 @@ impl Inner {
             cache: Arc::default(),
             health: Health::default(),
             rates: Rates::default(),
+            _shared: shared,
             quarantines,
         })
     }
@@ -637,6 +640,8 @@ impl Inner {
 /// A component as machine code, with what was found out about it.
 struct Linked {
     component: wasmtime::component::Component,
+    /// Held so that others of the same digest find it.
+    shared: Option<Arc<Compiled>>,
     face: Face,
     digest: String,
     size: u64,
@@ -654,7 +659,7 @@ impl Linked {
     fn cached(runtime: &Runtime, digest: &str) -> Option<Self> {
         let compiled = runtime.compiled(digest)?;
         let Facts { face, size } = serde_json::from_slice(&compiled.facts).ok()?;
-        Some(Self { component: compiled.component, face, digest: digest.into(), size })
+        Some(Self { component: compiled.component.clone(), shared: Some(compiled), face, digest: digest.into(), size })
     }
 
     fn made(runtime: &Runtime, plugin: &Slug, loaded: &Loaded) -> Result<Self, LoadError> {
@@ -663,6 +668,10 @@ impl Linked {
         let facts = serde_json::to_vec(&Facts { face: face.clone(), size }).unwrap_or_default();
         let component = runtime.compile(loaded, &facts);
         let component = component.map_err(|source| LoadError::Compile { plugin: plugin.clone(), source })?;
-        Ok(Self { component, face, digest: loaded.digest.clone(), size })
+        // From the file, where it could be kept: mapped, and shared with others of the same digest.
+        if let Some(found) = Self::cached(runtime, &loaded.digest) {
+            return Ok(found);
+        }
+        Ok(Self { component, shared: None, face, digest: loaded.digest.clone(), size })
     }
 }

@@ -9,8 +9,9 @@ use crate::engine::engine;
 use crate::host::Guest;
 use crate::ticker::{Running, Ticker};
 use crate::{Commands, CompileError, Compiler, Services, command};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -63,6 +64,8 @@ struct Inner {
     linker: Linker<Guest>,
     command_linker: Arc<Linker<command::Guest>>,
     cache: Cache,
+    /// Compiled components that somebody holds, by digest.
+    loaded: Mutex<HashMap<String, Weak<Compiled>>>,
     ticker: Ticker,
     turns: Semaphore,
     call_threads: Threads,
@@ -82,6 +85,7 @@ impl Runtime {
             linker,
             command_linker: Arc::new(command_linker),
             cache,
+            loaded: Mutex::default(),
             ticker,
             turns: Semaphore::new(CALLS_MAX),
             call_threads: Threads::start("wasm-call", config.call_threads)?,
@@ -141,16 +145,28 @@ impl Runtime {
         Ok(Loaded { path, bytes: bytes.into(), digest })
     }
 
-    /// What this build of the host has compiled before. Blocks for the time of reading it.
-    pub(crate) fn compiled(&self, digest: &str) -> Option<Compiled> {
-        self.inner.cache.load(&self.inner.engine, digest)
+    /// What this build of the host has compiled before; what is in use already is shared. Blocks for the time of reading.
+    pub(crate) fn compiled(&self, digest: &str) -> Option<Arc<Compiled>> {
+        let mut loaded = self.inner.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(compiled) = loaded.get(digest).and_then(Weak::upgrade) {
+            return Some(compiled);
+        }
+        let compiled = Arc::new(self.inner.cache.load(&self.inner.engine, digest)?);
+        loaded.retain(|_, known| known.strong_count() > 0);
+        loaded.insert(digest.to_owned(), Arc::downgrade(&compiled));
+        Some(compiled)
+    }
+
+    /// Whether it was compiled before, without reading it.
+    pub(crate) fn is_compiled(&self, digest: &str) -> bool {
+        self.inner.cache.has(digest)
     }
 
     /// The machine code of what was read. Blocks, where it must compile for up to tens of seconds.
     pub(crate) fn compile(&self, loaded: &Loaded, facts: &[u8]) -> Result<Component, CompileError> {
         let engine = &self.inner.engine;
         if let Some(compiled) = self.compiled(&loaded.digest) {
-            return Ok(compiled.component);
+            return Ok(compiled.component.clone());
         }
         let begun = std::time::Instant::now();
         let code = compile(&self.inner.config.compiler, engine, &loaded.path, &loaded.bytes)?;

@@ -73,11 +73,11 @@ fn head(plugin: &Plugin, paint: Paint) -> String {
 }
 
 fn schemas(text: &mut String, plugin: &Plugin, paint: Paint) {
-    for (role, schema) in &plugin.roles {
-        let _ = writeln!(text, "\nparams as a {role}:");
+    for (role, schema) in plugin.roles.iter().filter(|(_, schema)| has_properties(schema)) {
+        let _ = writeln!(text, "\nparams, {role}:");
         describe(text, schema, paint);
     }
-    if let Some(schema) = &plugin.settings_schema {
+    if let Some(schema) = plugin.settings_schema.as_ref().filter(|schema| has_properties(schema)) {
         text.push_str("\nsettings, for the operator:\n");
         describe(text, schema, paint);
     }
@@ -177,6 +177,10 @@ pub(super) fn calls(ctx: &Context, calls: &[PluginCall]) -> Result<(), Failure> 
         ctx.printer.advise("it has not been called since it was loaded");
     }
     ctx.printer.result(&table.to_text(&ctx.printer))
+}
+
+fn has_properties(schema: &Value) -> bool {
+    schema["properties"].as_object().is_some_and(|properties| !properties.is_empty())
 }
 
 /// The properties of a JSON Schema, one a line.
