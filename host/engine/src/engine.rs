@@ -100,7 +100,7 @@ pub struct Engine {
     retention: AbortOnDropHandle<()>,
     retention_stop: CancellationToken,
     /// End with the engine.
-    _chores: Vec<AbortOnDropHandle<()>>,
+    chores: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Engine {
@@ -172,8 +172,8 @@ impl Engine {
         info!(epoch = epoch.0, "the engine is up: {} open runs brought back", recovered.runs);
         let retention_stop = CancellationToken::new();
         let keep = retention::keep(handle.clone(), folders, storage.retention, upkeep, retention_stop.clone());
-        let (retention, _chores) = (AbortOnDropHandle::new(tokio::spawn(keep)), chores(&handle));
-        Ok(Self { handle, stop, thread, inbox, counters, executors, retention, retention_stop, _chores })
+        let (retention, chores) = (AbortOnDropHandle::new(tokio::spawn(keep)), chores(&handle));
+        Ok(Self { handle, stop, thread, inbox, counters, executors, retention, retention_stop, chores })
     }
 
     pub fn handle(&self) -> &Handle {
@@ -219,6 +219,13 @@ impl Engine {
         }
         if self.retention.await.is_err() {
             warn!("retention ended with a panic");
+        }
+        // Each holds the store, which is to be free when this answers.
+        for chore in self.chores {
+            chore.abort();
+            if chore.await.is_err_and(|ended| ended.is_panic()) {
+                warn!("a chore ended with a panic");
+            }
         }
         match result {
             Ok(Ok(result)) => result,

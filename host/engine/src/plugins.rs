@@ -225,7 +225,10 @@ impl Handle {
     /// Lets calls find what the row says.
     fn show(&self, row: &PluginRow, plugin: Plugin) {
         match row.status {
-            PluginStatus::Active => self.plugins().put(plugin),
+            PluginStatus::Active => {
+                plugin.release();
+                self.plugins().put(plugin);
+            }
             PluginStatus::Disabled => self.plugins().remove(&row.name, Some("it is disabled".into())),
             PluginStatus::Quarantined => {
                 plugin.quarantine(row.reason.clone().unwrap_or_default());

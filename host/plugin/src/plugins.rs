@@ -159,7 +159,10 @@ impl Plugins {
 
     /// Loads a plugin and shows it to nobody.
     pub async fn prepare(&self, source: PluginSource) -> Result<Plugin, LoadError> {
-        Plugin::load(&self.runtime, source, Some(self.quarantines.clone()), Settings::Now).await
+        let before =
+            self.get(source.name.as_str()).map(|plugin| (plugin.digest().to_owned(), plugin.inner.known.clone()));
+        let belongs = Belongs { quarantines: Some(self.quarantines.clone()), before };
+        Plugin::load(&self.runtime, source, belongs, Settings::Now).await
     }
 
     /// From now on a call finds this one under its name.
@@ -193,7 +196,7 @@ impl Plugins {
     /// Loads a component to look at it: under no name that counts, with no grants, whatever settings it needs.
     pub async fn look(&self, component: Component) -> Result<Plugin, LoadError> {
         let name = Slug::parse("unnamed").expect("a slug");
-        Plugin::load(&self.runtime, PluginSource::new(name, component), None, Settings::Later).await
+        Plugin::load(&self.runtime, PluginSource::new(name, component), Belongs::default(), Settings::Later).await
     }
 
     /// What is quarantined from now on, for the one who asks first.
@@ -272,12 +275,35 @@ struct Inner {
     runtime: Runtime,
     pre: InstancePre<Guest>,
     exports: Exports,
+    known: Arc<Kept>,
+    _shared: Option<Arc<Compiled>>,
+    belongs: Belongs,
+}
+
+/// The list that a plugin is loaded for; the default: none.
+#[derive(Clone, Default)]
+struct Belongs {
+    quarantines: Option<mpsc::UnboundedSender<Quarantine>>,
+    /// The one in whose place it comes.
+    before: Option<(String, Arc<Kept>)>,
+}
+
+impl Belongs {
+    fn known(&self, digest: &str) -> Arc<Kept> {
+        match &self.before {
+            Some((same, known)) if same == digest => known.clone(),
+            Some(_) | None => Arc::default(),
+        }
+    }
+}
+
+/// What is known of a plugin beyond one loading: it stays where the same component is loaded again under other grants.
+#[derive(Default)]
+struct Kept {
     ring: Arc<LogRing>,
     cache: Arc<Cache>,
     health: Health,
     rates: Rates,
-    _shared: Option<Arc<Compiled>>,
-    quarantines: Option<mpsc::UnboundedSender<Quarantine>>,
 }
 
 /// What all calls of a plugin share.
@@ -302,23 +328,23 @@ struct Described {
 impl Plugin {
     /// Loads one plugin that belongs to no list: to look at it, or to test it.
     pub async fn alone(runtime: &Runtime, source: PluginSource) -> Result<Self, LoadError> {
-        Self::load(runtime, source, None, Settings::Now).await
+        Self::load(runtime, source, Belongs::default(), Settings::Now).await
     }
 
     /// The same whatever settings it needs: to look at what it is.
     pub async fn unbound(runtime: &Runtime, source: PluginSource) -> Result<Self, LoadError> {
-        Self::load(runtime, source, None, Settings::Later).await
+        Self::load(runtime, source, Belongs::default(), Settings::Later).await
     }
 
     async fn load(
         runtime: &Runtime,
         source: PluginSource,
-        quarantines: Option<mpsc::UnboundedSender<Quarantine>>,
+        belongs: Belongs,
         check: Settings,
     ) -> Result<Self, LoadError> {
         let plugin = source.name.clone();
         let (name, at, component) = (plugin.clone(), runtime.clone(), source.component.clone());
-        let linked = move || Inner::link(at, name, component, quarantines);
+        let linked = move || Inner::link(at, name, component, belongs);
         let blocking = runtime.call_threads().spawn_blocking(linked);
         let link_failed =
             |error: tokio::task::JoinError| LoadError::Link { plugin: plugin.clone(), message: error.to_string() };
@@ -438,31 +464,31 @@ impl Plugin {
 
     /// The last lines it logged, oldest first.
     pub fn logs(&self) -> Vec<LogLine> {
-        self.inner.ring.lines()
+        self.inner.known.ring.lines()
     }
 
     /// Its last calls, newest first.
     pub fn calls(&self) -> Vec<CallRecord> {
-        self.inner.health.calls()
+        self.inner.known.health.calls()
     }
 
     pub fn counts(&self) -> CallCounts {
-        self.inner.health.counts()
+        self.inner.known.health.counts()
     }
 
     /// Why it is not called any more.
     pub fn quarantined(&self) -> Option<String> {
-        self.inner.health.quarantined()
+        self.inner.known.health.quarantined()
     }
 
     /// Calls it no more, for a reason that is known from before.
     pub fn quarantine(&self, reason: String) {
-        self.inner.health.quarantine(reason);
+        self.inner.known.health.quarantine(reason);
     }
 
     /// Calls it again.
     pub fn release(&self) {
-        self.inner.health.release();
+        self.inner.known.health.release();
     }
 
     pub fn has_role(&self, role: Role) -> bool {
@@ -505,9 +531,9 @@ impl Plugin {
     }
 
     pub(crate) fn ended(&self, record: CallRecord, error: Option<&CallError>) {
-        let Some(reason) = self.inner.health.ended(record, error, self.limits().faults_max) else { return };
+        let Some(reason) = self.inner.known.health.ended(record, error, self.limits().faults_max) else { return };
         tracing::error!("plugin {} is quarantined: {reason}", self.name());
-        if let Some(quarantines) = &self.inner.quarantines {
+        if let Some(quarantines) = &self.inner.belongs.quarantines {
             let (plugin, digest) = (self.name().clone(), self.digest().to_owned());
             // Nobody listens in a host that is stopping.
             drop(quarantines.send(Quarantine { plugin, digest, reason }));
@@ -524,7 +550,7 @@ impl Plugin {
     }
 
     pub(crate) fn rates(&self) -> &Rates {
-        &self.inner.rates
+        &self.inner.known.rates
     }
 
     pub(crate) fn reach(&self, namespace: Option<Slug>, narrowing: Arc<Narrowing>) -> Reach {
@@ -540,7 +566,7 @@ impl Plugin {
     }
 
     pub(crate) fn memory(&self, reader: KvReader, subscription: Option<SubscriptionId>, namespace: &Slug) -> Memory {
-        Memory::of(reader, subscription.map(|id| id.0), self.inner.cache.clone(), namespace.to_string())
+        Memory::of(reader, subscription.map(|id| id.0), self.inner.known.cache.clone(), namespace.to_string())
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {
@@ -556,7 +582,7 @@ impl Plugin {
     }
 
     pub(crate) fn ring(&self) -> Arc<LogRing> {
-        self.inner.ring.clone()
+        self.inner.known.ring.clone()
     }
 
     pub(crate) fn settings_text(&self) -> Arc<str> {
@@ -572,12 +598,7 @@ impl std::fmt::Debug for Plugin {
 
 impl Inner {
     /// Everything up to an instance: blocks while it compiles.
-    fn link(
-        runtime: Runtime,
-        plugin: Slug,
-        component: Component,
-        quarantines: Option<mpsc::UnboundedSender<Quarantine>>,
-    ) -> Result<Self, LoadError> {
+    fn link(runtime: Runtime, plugin: Slug, component: Component, belongs: Belongs) -> Result<Self, LoadError> {
         let compile = |source| LoadError::Compile { plugin: plugin.clone(), source };
         let (origin, loaded) = match component {
             Component::Builtin(name) => {
@@ -592,7 +613,7 @@ impl Inner {
             Component::Kept { store, digest, from } => {
                 // What is compiled was checked and hashed when it was; its bytes are not even read.
                 if let Some(found) = Linked::cached(&runtime, &digest.to_string()) {
-                    return Self::finish(runtime, plugin, Origin::Kept(from), found, quarantines);
+                    return Self::finish(runtime, plugin, Origin::Kept(from), found, belongs);
                 }
                 let lost = |source: oci::StoreError| LoadError::Kept { plugin: plugin.clone(), source };
                 let bytes = store.component(digest).map_err(lost)?;
@@ -604,7 +625,7 @@ impl Inner {
             Some(found) => found,
             None => Linked::made(&runtime, &plugin, &loaded)?,
         };
-        Self::finish(runtime, plugin, origin, found, quarantines)
+        Self::finish(runtime, plugin, origin, found, belongs)
     }
 
     fn finish(
@@ -612,7 +633,7 @@ impl Inner {
         plugin: Slug,
         origin: Origin,
         found: Linked,
-        quarantines: Option<mpsc::UnboundedSender<Quarantine>>,
+        belongs: Belongs,
     ) -> Result<Self, LoadError> {
         let Linked { component, shared, face, digest, size } = found;
         let failed = |error: wasmtime::Error| LoadError::Link { plugin: plugin.clone(), message: format!("{error:#}") };
@@ -620,19 +641,16 @@ impl Inner {
         let exports = Exports::find(&pre, &face.roles).map_err(failed)?;
         Ok(Self {
             size,
-            digest,
             name: plugin,
             origin,
             face,
             runtime,
             pre,
             exports,
-            ring: Arc::default(),
-            cache: Arc::default(),
-            health: Health::default(),
-            rates: Rates::default(),
+            known: belongs.known(&digest),
+            digest,
             _shared: shared,
-            quarantines,
+            belongs: Belongs { before: None, ..belongs },
         })
     }
 }
