@@ -91,8 +91,8 @@ impl Cache {
         self.dir.join(format!("{}-{}.cwasm", digest.trim_start_matches("sha256:"), self.build))
     }
 
-    /// `None`: not there, or not ours. The machine code stays in the file and is mapped, so that a page of it is in memory
-    /// once and only when it is used.
+    /// `None`: not there, or not ours. The machine code stays in the file and is mapped, so that a page of it is in
+    /// memory once and only when it is used.
     pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Option<Compiled> {
         let (path, seal) = (self.path(digest), self.seal(digest));
         let sealed = fs::read(&seal).ok()?;
@@ -109,8 +109,8 @@ impl Cache {
         Some(Compiled { component, facts: facts.to_vec() })
     }
 
-    /// `facts` is what was found out about the component before it was compiled. The seal comes last: without it the code
-    /// counts as not there.
+    /// `facts` is what was found out about the component before it was compiled. The seal comes last: without it the
+    /// code counts as not there.
     pub(crate) fn store(&self, digest: &str, facts: &[u8], code: &[u8]) -> io::Result<()> {
         let path = self.path(digest);
         write_whole(&self.dir, &path, &[code])?;

@@ -145,7 +145,8 @@ impl Runtime {
         Ok(Loaded { path, bytes: bytes.into(), digest })
     }
 
-    /// What this build of the host has compiled before; what is in use already is shared. Blocks for the time of reading.
+    /// What this build of the host has compiled before; what is in use already is shared. Blocks for the time of
+    /// reading.
     pub(crate) fn compiled(&self, digest: &str) -> Option<Arc<Compiled>> {
         let mut loaded = self.inner.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(compiled) = loaded.get(digest).and_then(Weak::upgrade) {

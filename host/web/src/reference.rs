@@ -57,8 +57,8 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
     all
 }
 
-const ORDER: [&str; 9] =
-    ["Pipelines", "Runs", "Tasks", "Logs", "Events", "Subscriptions", "Plugins", "Backups", "Host"];
+const ORDER: [&str; 10] =
+    ["Pipelines", "Runs", "Tasks", "Logs", "Events", "Subscriptions", "Plugins", "Secrets", "Backups", "Host"];
 
 fn render(document: &Value) -> String {
     let operations = operations(document);

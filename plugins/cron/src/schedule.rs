@@ -9,7 +9,7 @@ use crate::calendar::{Calendar, Wall};
 use crate::expression::Expression;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase};
 
 /// What is wrong with the params, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,7 +31,8 @@ pub struct Schedule {
 
 impl Schedule {
     pub fn read(expression: &str, timezone: &str) -> Result<Self, Vec<Wrong>> {
-        let zone = TimeZone::get(timezone).map_err(|_| Wrong {
+        // Of this build, whatever lies on the machine: the same schedule on every host.
+        let zone = TimeZoneDatabase::bundled().get(timezone).map_err(|_| Wrong {
             at: "/timezone",
             column: None,
             message: format!("`{timezone}` is not a time zone"),

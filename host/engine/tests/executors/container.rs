@@ -247,7 +247,8 @@ async fn limits_end_what_goes_over_them_and_nothing_else() {
     let mut trial = bench.begin(&bomb).await;
     assert_eq!(bench.run(&script("echo unhurt")).await.stdout, b"unhurt\n");
     bench.executor.kill(trial.id).await;
-    assert_eq!(trial.exit().await.1, Exit::Signal { signal: 9 });
+    // The shell itself may be the one that finds no room for another process, and ends by itself.
+    assert!(matches!(trial.exit().await.1, Exit::Signal { signal: 9 } | Exit::Code { code: 2 }));
     assert_eq!(leftovers(&trial.token), 0);
 }
 

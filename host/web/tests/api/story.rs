@@ -169,7 +169,7 @@ async fn a_subscription_is_previewed_made_paused_and_deleted() {
     let plugins = house.get(&format!("{BASE}/plugins")).await.json();
     let names: Vec<_> =
         plugins["items"].as_array().expect("items").iter().map(|plugin| plugin["name"].clone()).collect();
-    assert_eq!(names, ["cron", "interval"]);
+    assert_eq!(names, ["cron", "interval", "yaml"]);
     assert!(house.get(&format!("{BASE}/plugins/interval")).await.json()["roles"]["trigger"].is_object());
     house.close().await;
 }
