@@ -155,8 +155,8 @@ async fn failures_of_the_plugin_keep_their_kind() {
             "Invalid /how: bad word (say well)",
             "Denied denied: not you",
             "Unavailable does not work just now: busy",
-            "Internal cannot work",
-            "Internal quota: used up"
+            "Unavailable cannot work",
+            "Unavailable quota: used up"
         ]
     );
 }
