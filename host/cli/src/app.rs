@@ -144,6 +144,7 @@ fn runtime_config(config: &Config, cache: &Path) -> Result<RuntimeConfig, Failur
     let compiler = Compiler::Child { program: this_program()?, args: vec!["compile-component".into()] };
     let mut settings = RuntimeConfig::new(cache.to_path_buf(), compiler);
     settings.component_bytes_max = config.limits.component_bytes;
+    settings.compile_seconds_max = config.limits.compile_time.as_millis().div_ceil(1_000);
     Ok(settings)
 }
 

@@ -58,6 +58,7 @@ pub(crate) struct Limits {
     /// None: as large as the disk allows.
     pub(crate) database_bytes: Option<u64>,
     pub(crate) component_bytes: u64,
+    pub(crate) compile_time: Duration,
     /// Changes that may wait for the dispatcher.
     pub(crate) requests: usize,
     pub(crate) connections: usize,
@@ -245,6 +246,7 @@ fn read(reader: &mut Reader, environment: &Environment, folder: Option<&Path>) -
             log_bytes_per_run: reader.size("limits.log_bytes_per_run"),
             database_bytes: Some(reader.size("limits.database_bytes")).filter(|bytes| *bytes > 0),
             component_bytes: reader.size("limits.component_bytes"),
+            compile_time: reader.longer("limits.compile_time"),
             requests: reader.some("limits.requests", 1_000_000),
             connections: reader.some("limits.connections", 1_000_000),
             streams: reader.some("limits.streams", 1_000_000),

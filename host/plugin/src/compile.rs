@@ -7,15 +7,17 @@
 use crate::engine::engine;
 use rustix::process::{Resource, Rlimit, Signal};
 use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use thiserror::Error;
 use wasmtime::Engine;
 
-/// Address space and processor time of the child.
+/// Address space of the child.
 const CHILD_BYTES_MAX: u64 = 4 << 30;
-const CHILD_SECONDS_MAX: u64 = 300;
+/// Processor time of the child unless told.
+pub(crate) const CHILD_SECONDS_MAX: u64 = 300;
 const MESSAGE_BYTES_MAX: usize = 4 << 10;
 
 /// Where components are compiled.
@@ -37,6 +39,8 @@ pub enum CompileError {
     TooLarge { path: PathBuf, bytes: u64, limit: u64 },
     #[error("`{path}` does not compile: {message}")]
     Refused { path: PathBuf, message: String },
+    #[error("`{path}` takes more than {seconds} s of processor time to compile (raise `limits.compile_time`)")]
+    TooSlow { path: PathBuf, seconds: u64 },
     #[error("the compiler ended early on `{path}`: {reason}")]
     ChildFailed { path: PathBuf, reason: String },
 }
@@ -88,13 +92,14 @@ pub(crate) fn compile(
     engine: &Engine,
     path: &Path,
     bytes: &[u8],
+    seconds: u64,
 ) -> Result<Vec<u8>, CompileError> {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     match compiler {
         Compiler::InProcess => engine
             .precompile_component(bytes)
             .map_err(|error| CompileError::Refused { path: path.into(), message: clean(&format!("{error:#}")) }),
-        Compiler::Child { program, args } => in_child(program, args, path, bytes),
+        Compiler::Child { program, args } => in_child(program, args, path, bytes, seconds),
     }
 }
 
@@ -104,10 +109,11 @@ pub fn try_compiler(compiler: &Compiler) -> Result<std::time::Duration, CompileE
     let path = Path::new("an empty component");
     let engine = engine().map_err(|error| CompileError::Refused { path: path.into(), message: error.to_string() })?;
     let begun = std::time::Instant::now();
-    compile(compiler, &engine, path, EMPTY).map(|_| begun.elapsed())
+    compile(compiler, &engine, path, EMPTY, CHILD_SECONDS_MAX).map(|_| begun.elapsed())
 }
 
-fn in_child(program: &Path, args: &[String], path: &Path, bytes: &[u8]) -> Result<Vec<u8>, CompileError> {
+/// The child reads how many seconds of processor time it has, then the component.
+fn in_child(program: &Path, args: &[String], path: &Path, bytes: &[u8], seconds: u64) -> Result<Vec<u8>, CompileError> {
     let failed = |reason: String| CompileError::ChildFailed { path: path.into(), reason };
     let mut child = Command::new(program)
         .args(args)
@@ -120,7 +126,9 @@ fn in_child(program: &Path, args: &[String], path: &Path, bytes: &[u8]) -> Resul
     let stdin = child.stdin.take();
     // Written from another thread: with pipes both ways, one thread would wait for itself.
     let output = std::thread::scope(|scope| {
-        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(bytes)));
+        scope.spawn(move || {
+            stdin.map(|mut stdin| stdin.write_all(&seconds.to_le_bytes()).and_then(|()| stdin.write_all(bytes)))
+        });
         child.wait_with_output()
     });
     let output = output.map_err(|error| failed(error.to_string()))?;
@@ -128,6 +136,9 @@ fn in_child(program: &Path, args: &[String], path: &Path, bytes: &[u8]) -> Resul
     match output.status.code() {
         Some(0) => Ok(output.stdout),
         Some(REFUSED) => Err(CompileError::Refused { path: path.into(), message }),
+        None if output.status.signal() == Some(Signal::XCPU.as_raw()) => {
+            Err(CompileError::TooSlow { path: path.into(), seconds })
+        }
         Some(_) | None => Err(failed(format!("{}; {message}", output.status))),
     }
 }
@@ -154,10 +165,15 @@ pub fn compile_child_main() -> i32 {
 
 fn compile_child() -> Result<(), (i32, String)> {
     let broken = |error: &dyn std::fmt::Display| (70, error.to_string());
-    for (resource, limit) in [(Resource::As, CHILD_BYTES_MAX), (Resource::Cpu, CHILD_SECONDS_MAX), (Resource::Core, 0)]
-    {
-        rustix::process::setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
-            .map_err(|error| broken(&error))?;
+    let mut seconds = [0; 8];
+    std::io::stdin().read_exact(&mut seconds).map_err(|error| broken(&error))?;
+    let seconds = u64::from_le_bytes(seconds);
+    for (resource, limit) in [(Resource::As, CHILD_BYTES_MAX), (Resource::Cpu, seconds), (Resource::Core, 0)] {
+        rustix::process::setrlimit(
+            resource,
+            Rlimit { current: Some(limit), maximum: Some(limit + u64::from(resource == Resource::Cpu)) },
+        )
+        .map_err(|error| broken(&error))?;
     }
     // A compile for a host that is gone is of no use to anybody.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| broken(&error))?;

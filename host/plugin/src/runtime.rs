@@ -4,7 +4,7 @@
 //! and commands do not share threads either; the epoch thread sleeps while nothing runs.
 
 use crate::cache::{Cache, Compiled, digest};
-use crate::compile::{check_component, compile, read_component};
+use crate::compile::{CHILD_SECONDS_MAX, check_component, compile, read_component};
 use crate::engine::engine;
 use crate::host::Guest;
 use crate::ticker::{Running, Ticker};
@@ -28,6 +28,8 @@ pub struct RuntimeConfig {
     pub compiler: Compiler,
     /// Larger component files are refused before they are looked into.
     pub component_bytes_max: u64,
+    /// Processor time that one component may take to compile, in seconds.
+    pub compile_seconds_max: u64,
     pub call_threads: usize,
     pub command_threads: usize,
     /// What plugins may be given, where it is granted.
@@ -38,7 +40,15 @@ impl RuntimeConfig {
     /// Without secrets.
     pub fn new(cache_dir: PathBuf, compiler: Compiler) -> Self {
         let services = Services::default();
-        Self { cache_dir, compiler, component_bytes_max: 64 << 20, call_threads: 2, command_threads: 2, services }
+        Self {
+            cache_dir,
+            compiler,
+            component_bytes_max: 64 << 20,
+            compile_seconds_max: CHILD_SECONDS_MAX,
+            call_threads: 2,
+            command_threads: 2,
+            services,
+        }
     }
 }
 
@@ -170,7 +180,13 @@ impl Runtime {
             return Ok(compiled.component.clone());
         }
         let begun = std::time::Instant::now();
-        let code = compile(&self.inner.config.compiler, engine, &loaded.path, &loaded.bytes)?;
+        let code = compile(
+            &self.inner.config.compiler,
+            engine,
+            &loaded.path,
+            &loaded.bytes,
+            self.inner.config.compile_seconds_max,
+        )?;
         tracing::info!("compiled {} in {} ms", loaded.path.display(), begun.elapsed().as_millis());
         if let Err(error) = self.inner.cache.store(&loaded.digest, facts, &code) {
             tracing::warn!("compiled component {} cannot be kept: {error}", loaded.path.display());

@@ -1,5 +1,7 @@
 //! Compiling in a child process. This test is its own child, so it has a `main` of its own instead of the test harness.
 
+#[path = "support/by_hand.rs"]
+mod by_hand;
 mod support;
 
 use hostler_plugin::{CompileError, Compiler, LoadError, Plugins, Runtime, RuntimeConfig, compile_child_main};
@@ -15,8 +17,9 @@ fn main() {
     runtime.block_on(async {
         a_child_compiles_as_the_host_would().await;
         a_child_that_fails_is_told().await;
+        a_component_that_takes_too_long_to_compile_is_given_up().await;
     });
-    println!("child: 2 passed");
+    println!("child: 3 passed");
 }
 
 fn house(dir: &Path, program: PathBuf) -> Runtime {
@@ -35,6 +38,32 @@ async fn a_child_compiles_as_the_host_would() {
     let (plugins, _) = Plugins::load(&runtime, Vec::new()).await;
     println!("three loaded from the cache: {} ms", begun.elapsed().as_millis());
     assert_eq!(plugins.list().len(), 3);
+}
+
+/// Long, dull and quick to read: what a compiler has to do is not in the size of a component alone.
+async fn a_component_that_takes_too_long_to_compile_is_given_up() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (resolve, world) = by_hand::builder();
+    let work = "(local.set 0 (i32.add (i32.mul (local.get 0) (i32.const 7)) (local.get 1)))".repeat(600_000);
+    let text = format!(
+        r#"(module {} (func (export "hostler:plugin/manifest@1.0.0#describe") (result i32) (i32.const 8))
+            (func (export "hostler:builder/builder@1.0.0#build") (param i32 i32 i32 i32 i32 i32) (result i32)
+                {work} (local.get 0)))"#,
+        by_hand::frame("{}")
+    );
+    let path = dir.path().join("slow.wasm");
+    std::fs::write(&path, by_hand::component(&resolve, world, &text)).expect("a writable folder");
+    let compiler =
+        Compiler::Child { program: std::env::current_exe().expect("this program"), args: vec![CHILD.into()] };
+    let config = RuntimeConfig { compile_seconds_max: 2, ..RuntimeConfig::new(dir.path().join("cache"), compiler) };
+    let runtime = Runtime::new(config).expect("a runtime");
+    let begun = std::time::Instant::now();
+    let (plugins, errors) = Plugins::load(&runtime, vec![support::source("foe", &path)]).await;
+    println!("given up after {} ms", begun.elapsed().as_millis());
+    assert!(plugins.get("cron").is_some(), "the others are not hurt");
+    let [LoadError::Compile { source, .. }] = errors.as_slice() else { panic!("{errors:?}") };
+    assert!(matches!(source, CompileError::TooSlow { seconds: 2, .. }), "{source}");
+    assert!(source.to_string().contains("limits.compile_time"), "{source}");
 }
 
 async fn a_child_that_fails_is_told() {
