@@ -16,7 +16,7 @@ use crate::keys::{KEY, KeySource};
 use crate::logs::LogSource;
 use crate::migrations::MIGRATIONS;
 use crate::{Error, Store, folder};
-use archive::{DATABASE, Manifest, Writer, log_name};
+use archive::{COMPONENTS, ComponentFile, DATABASE, Manifest, Writer, log_name};
 use hostler_model::{RunId, RunKey, RunStatus, TaskIndex, Timestamp};
 use rusqlite::{Connection, OpenFlags};
 use std::collections::HashSet;
@@ -62,6 +62,7 @@ impl Store {
         if let KeySource::File = self.key_source() {
             writer.add_file(KEY, &self.dir().join(KEY), None)?;
         }
+        self.add_components(&mut writer)?;
         let (mut runs, mut logs) = (0, 0);
         each_run(&database, &drafts.database, |key, id, status| {
             runs += 1;
@@ -80,6 +81,23 @@ impl Store {
         std::fs::rename(&drafts.archive, to).map_err(|source| Error::io("make", to, source))?;
         folder::sync_folder(dir)?;
         Ok(BackupInfo { logs, ..info })
+    }
+
+    /// Components of installed plugins. The index first: a blob that goes meanwhile belonged to nothing installed.
+    fn add_components(&self, writer: &mut Writer) -> Result<(), Error> {
+        let dir = self.dir().join(COMPONENTS);
+        if !dir.join("oci-layout").exists() {
+            return Ok(());
+        }
+        let blobs = dir.join("blobs/sha256");
+        let listed = std::fs::read_dir(&blobs).map_err(|source| Error::io("look into", &blobs, source))?;
+        let names = listed.filter_map(|entry| Some(format!("blobs/sha256/{}", entry.ok()?.file_name().to_str()?)));
+        let mut blobs: Vec<_> = names.filter_map(|name| ComponentFile::of(&name)).collect();
+        blobs.sort_by_key(|file| file.path());
+        for file in [ComponentFile::Layout, ComponentFile::Index].into_iter().chain(blobs) {
+            writer.add_file(&format!("{COMPONENTS}/{}", file.path()), &dir.join(file.path()), None)?;
+        }
+        Ok(())
     }
 
     /// A whole copy of the database, consistent in itself, as a file of its own.

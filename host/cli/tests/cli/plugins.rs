@@ -216,3 +216,20 @@ fn the_key_is_exchanged_while_the_host_works_and_a_wrong_one_stops_the_start() {
     let wrong = home.run(&["serve", "--listen", "127.0.0.1:0"]);
     assert!(wrong.code != 0 && wrong.err.contains("the key is not the one"), "{}", wrong.err);
 }
+
+#[test]
+fn a_backup_holds_what_is_installed() {
+    let home = Home::new();
+    let _host = home.serve();
+    home.run(&["plugin", "install", &versatile(), "--as", "tool", "--grant", "kv"]).ok();
+    let made = home.run(&["backup", "create"]).out;
+    let file = made.trim().replace("[home]", &home.path().display().to_string());
+    let data = home.path().join("restored").display().to_string();
+    home.run(&["backup", "restore", &file, "--data", &data]).ok();
+
+    let mut other = Home::new();
+    other.set("HOSTLER_CONFIG_DATA_FOLDER", &data);
+    let _restored = other.serve();
+    let shown = other.run(&["plugin", "get", "tool", "--json"]).json();
+    assert_eq!((&shown["status"], &shown["grants"]["kv"]), (&"active".into(), &true.into()), "{shown}");
+}

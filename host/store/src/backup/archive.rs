@@ -17,7 +17,7 @@ pub(super) const KEY: &str = "key";
 const MANIFEST: &str = "manifest.json";
 
 /// Raised when an older hostler could not read what is written.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// A manifest has about 130 bytes for each log.
 const MANIFEST_BYTES_MAX: u64 = 2 << 30;
@@ -47,6 +47,50 @@ pub(super) enum Part {
     Database,
     Key,
     Log(RunId),
+    Component(ComponentFile),
+}
+
+/// A file of the folder of components, which is an OCI image layout.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ComponentFile {
+    Layout,
+    Index,
+    /// By the SHA-256 that is its name.
+    Blob([u8; 32]),
+}
+
+/// The folder of components, in a data folder and in a backup.
+pub(super) const COMPONENTS: &str = "plugins";
+
+impl ComponentFile {
+    /// Below the folder of components.
+    pub(super) fn path(self) -> String {
+        match self {
+            Self::Layout => "oci-layout".into(),
+            Self::Index => "index.json".into(),
+            Self::Blob(digest) => {
+                let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("blobs/sha256/{hex}")
+            }
+        }
+    }
+
+    /// None: a name that no file there has.
+    pub(super) fn of(path: &str) -> Option<Self> {
+        let file = match path {
+            "oci-layout" => Self::Layout,
+            "index.json" => Self::Index,
+            _ => {
+                let hex = path.strip_prefix("blobs/sha256/")?.as_bytes();
+                let mut digest = [0; 32];
+                for (byte, pair) in digest.iter_mut().zip(hex.chunks(2)) {
+                    *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+                }
+                Self::Blob(digest)
+            }
+        };
+        (file.path() == path).then_some(file)
+    }
 }
 
 pub(super) fn log_name(run: RunId) -> String {
@@ -58,6 +102,7 @@ impl Part {
         match name {
             DATABASE => Some(Self::Database),
             KEY => Some(Self::Key),
+            _ if name.starts_with("plugins/") => ComponentFile::of(&name["plugins/".len()..]).map(Self::Component),
             _ => {
                 let id = name.strip_prefix("logs/")?.strip_suffix(".log")?;
                 let id: RunId = id.parse().ok()?;

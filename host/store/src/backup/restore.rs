@@ -3,7 +3,7 @@
 //! The new folder is a host of its own: another id, so that neither of the two touches what the other started (their
 //! epochs are counted apart by the id); what was under way is recovered at its first start as after a crash.
 
-use super::archive::{self, DATABASE, KEY, Part};
+use super::archive::{self, COMPONENTS, DATABASE, KEY, Part};
 use super::{BackupInfo, parent};
 use crate::crypt::random;
 use crate::logs::path_in;
@@ -66,6 +66,7 @@ fn fill(path: &Path, draft: &Path, now: Timestamp) -> Result<String, Error> {
             Part::Database => draft.join(DATABASE),
             Part::Key => draft.join(KEY),
             Part::Log(run) => path_in(&draft.join("logs"), run),
+            Part::Component(file) => draft.join(COMPONENTS).join(file.path()),
         };
         write(&target, content)
     })?;
