@@ -110,8 +110,9 @@ fn not_built(places: &Places, error: &CallError) -> Failure {
     let said = if said.is_empty() { String::new() } else { format!("\n{said}") };
     let code = match &error.failure {
         Why::Host(_) => ExitCode::Internal,
-        // Of a builder that broke the same again breaks again, and it is no defect of ours.
-        _ if error.kind() == hostler_model::Kind::Internal => ExitCode::Invalid,
+        Why::Temporary { .. } => ExitCode::Unavailable,
+        // A builder that broke breaks again on the same files.
+        _ if error.kind() == hostler_model::Kind::Unavailable => ExitCode::Invalid,
         _ => ExitCode::from(error.kind()),
     };
     let failure = Failure::new(code, format!("`{name}` cannot be built: {error}{said}"));

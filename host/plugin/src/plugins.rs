@@ -527,7 +527,8 @@ impl Plugin {
         if let Some(role) = role.filter(|role| !self.has_role(*role)) {
             return Some(Failure::NoRole(role));
         }
-        self.quarantined().map(Failure::Quarantined)
+        // What it is can always be asked: somebody wants to load it anew.
+        self.quarantined().filter(|_| role.is_some()).map(Failure::Quarantined)
     }
 
     pub(crate) fn ended(&self, record: CallRecord, error: Option<&CallError>) {
