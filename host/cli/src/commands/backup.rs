@@ -18,8 +18,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Back up the data folder of a running host, and restore it
 ///
-/// A backup holds the database, the logs, installed components and the key that opens what plugins keep: whoever reads it can read all of
-/// that. Tokens are in it as hashes only.
+/// A backup holds the database, the logs, installed components and the key that opens secrets and what plugins keep:
+/// whoever reads it can read all of that. Tokens are in it as hashes only.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   hostler backup create                       into the folder that `backup.folder` names
