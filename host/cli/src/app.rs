@@ -140,7 +140,7 @@ fn start_runtime(settings: RuntimeConfig) -> Result<Runtime, Failure> {
     Runtime::new(settings).map_err(|error| Failure::new(ExitCode::Unavailable, chain(&error)))
 }
 
-fn runtime_config(config: &Config, cache: &Path) -> Result<RuntimeConfig, Failure> {
+pub(crate) fn runtime_config(config: &Config, cache: &Path) -> Result<RuntimeConfig, Failure> {
     let compiler = Compiler::Child { program: this_program()?, args: vec!["compile-component".into()] };
     let mut settings = RuntimeConfig::new(cache.to_path_buf(), compiler);
     settings.component_bytes_max = config.limits.component_bytes;

@@ -2,6 +2,8 @@
 //!
 //! Printed once, by `main`. Must not know: which command it came from.
 
+pub(crate) use hostler_engine::error::chain;
+
 use crate::exit_code::ExitCode;
 use crate::print::{Paint, source::Source, terminal};
 use hostler_model::{Kind, Problem, Problems};
@@ -119,18 +121,4 @@ fn plain(problem: &Problem, paint: Paint) -> String {
         .map(|hint| format!("    {}: {}\n", paint.strong("hint"), harmless(hint)))
         .collect::<String>();
     format!("  {at}{}\n{hint}", harmless(&problem.message))
-}
-
-/// An error and what caused it, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            let _ = write!(text, ": {cause_text}");
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -185,21 +185,8 @@ fn tell(handle: &Handle, kind: &'static str, path: &Path, status: &BackupStatus,
     let data = data.to_string();
     let actor = actor.clone();
     let (command, _) = crate::command::Command::new(move |core, tx| {
-        let (at, data) = (core.now, Some(data.as_str()));
-        let cursor = tx.insert_event(NewEvent {
-            at,
-            namespace: NamespaceId::DEFAULT,
-            kind,
-            pipeline: None,
-            run: None,
-            task: None,
-            item: None,
-            attempt: None,
-            subscription: None,
-            actor: &actor,
-            data,
-        })?;
-        core.last_event = Some(cursor.0);
+        let event = NewEvent::new(core.now, NamespaceId::DEFAULT, kind, &actor);
+        core.tell(tx, NewEvent { data: Some(&data), ..event })?;
         Ok(())
     });
     if let Err(error) = handle.parts.inbox.command(command) {

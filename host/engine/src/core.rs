@@ -18,7 +18,7 @@ use hostler_model::{
     Action, Actor, Applied, AttemptId, CancelReason, Epoch, Event, Kind, Outcome, Refusal, Run, RunKey, RunStatus,
     TaskIndex, Timestamp,
 };
-use hostler_store::{RunRow, WriteTx};
+use hostler_store::{NewEvent, RunRow, WriteTx};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -112,6 +112,12 @@ pub(crate) enum EventError {
 }
 
 impl Core {
+    /// Writes an event that those who follow hear of with the commit.
+    pub(crate) fn tell(&mut self, tx: &mut WriteTx<'_>, event: NewEvent<'_>) -> Result<(), hostler_store::Error> {
+        self.last_event = Some(tx.insert_event(event)?.0);
+        Ok(())
+    }
+
     pub(crate) fn new(epoch: Epoch, definitions: Arc<Definitions>, sizes: SlotSizes, floor: DiskFloor) -> Self {
         Self {
             epoch,

@@ -266,20 +266,9 @@ impl Core {
         message: &str,
     ) -> Result<(), Error> {
         let data = (!message.is_empty()).then(|| serde_json::json!({ "message": message }).to_string());
-        let cursor = tx.insert_event(NewEvent {
-            at: self.now,
-            namespace: row.namespace,
-            kind,
-            pipeline: Some(row.pipeline),
-            run: None,
-            task: None,
-            item: None,
-            attempt: None,
-            subscription: Some(row.id),
-            actor,
-            data: data.as_deref(),
-        })?;
-        self.last_event = Some(cursor.0);
+        let event = NewEvent::new(self.now, row.namespace, kind, actor);
+        let (pipeline, subscription) = (Some(row.pipeline), Some(row.id));
+        self.tell(tx, NewEvent { pipeline, subscription, data: data.as_deref(), ..event })?;
         Ok(())
     }
 

@@ -77,20 +77,8 @@ fn event(
     version: u32,
 ) -> Result<(), Error> {
     let data = format!(r#"{{"version":{version}}}"#);
-    let cursor = tx.insert_event(NewEvent {
-        at: core.now,
-        namespace: row.namespace,
-        kind,
-        pipeline: Some(row.key),
-        run: None,
-        task: None,
-        item: None,
-        attempt: None,
-        subscription: None,
-        actor,
-        data: Some(&data),
-    })?;
-    core.last_event = Some(cursor.0);
+    let event = NewEvent::new(core.now, row.namespace, kind, actor);
+    core.tell(tx, NewEvent { pipeline: Some(row.key), data: Some(&data), ..event })?;
     Ok(())
 }
 

@@ -5,9 +5,9 @@
 //! the digest they were given to; each change is an event with its actor. Must not know: HTTP, prompts.
 
 use crate::core::Core;
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::handle::Handle;
-use hostler_model::{Actor, Slug, Timestamp};
+use hostler_model::{Actor, Slug};
 use hostler_plugin::oci::{Digest, Progress, Swept};
 use hostler_plugin::sources::From;
 use hostler_plugin::{Component, Fetched, Grants, LimitSettings, LoadError, Plugin, PluginSource, oci};
@@ -281,28 +281,26 @@ impl Handle {
         name: &Slug,
         force: bool,
         actor: Actor,
-    ) -> Result<u64, Error> {
+    ) -> Result<(), Error> {
         let id = self.namespace(namespace).await?;
         let row = self.installed(id, name).await?;
         let wanted = row.name.clone();
-        let left = self
-            .change(move |core, tx| {
-                let subscriptions = tx.subscriptions_of(wanted.as_str(), COMPARED_MAX)?.len() as u64;
-                if subscriptions > 0 && !force {
-                    return Err(Error::PluginSubscribed { plugin: wanted, subscriptions });
-                }
-                let why = format!("plugin `{wanted}` was uninstalled");
-                tx.fail_subscriptions_of(wanted.as_str(), &why, core.wall)?;
-                tx.delete_plugin(id, &wanted, false)?;
-                core.fires.touch();
-                let data = json!({"plugin": wanted, "digest": row.digest, "subscriptions": subscriptions});
-                event(core, tx, id, "plugin.uninstalled", &actor, &data)?;
-                Ok(subscriptions)
-            })
-            .await?;
+        self.change(move |core, tx| {
+            let subscriptions = tx.subscriptions_of(wanted.as_str(), COMPARED_MAX)?.len() as u64;
+            if subscriptions > 0 && !force {
+                return Err(Error::PluginSubscribed { plugin: wanted, subscriptions });
+            }
+            let why = format!("plugin `{wanted}` was uninstalled");
+            tx.fail_subscriptions_of(wanted.as_str(), &why, core.wall)?;
+            tx.delete_plugin(id, &wanted)?;
+            core.fires.touch();
+            let data = json!({"plugin": wanted, "digest": row.digest, "subscriptions": subscriptions});
+            event(core, tx, id, "plugin.uninstalled", &actor, &data)
+        })
+        .await?;
         self.plugins().remove(name, None);
         self.write_lock().await;
-        Ok(left)
+        Ok(())
     }
 
     /// Removes components that no installed plugin needs.
@@ -557,21 +555,9 @@ pub(crate) fn event(
     actor: &Actor,
     data: &Value,
 ) -> Result<(), Error> {
-    let (at, data): (Timestamp, String) = (core.now, data.to_string());
-    let cursor = tx.insert_event(NewEvent {
-        at,
-        namespace,
-        kind,
-        pipeline: None,
-        run: None,
-        task: None,
-        item: None,
-        attempt: None,
-        subscription: None,
-        actor,
-        data: Some(&data),
-    })?;
-    core.last_event = Some(cursor.0);
+    let data = data.to_string();
+    let event = NewEvent::new(core.now, namespace, kind, actor);
+    core.tell(tx, NewEvent { data: Some(&data), ..event })?;
     Ok(())
 }
 
@@ -582,15 +568,4 @@ fn not_loaded(error: LoadError) -> Error {
         LoadError::Manifest { problems, .. } => Error::Invalid { what: "plugin's manifest", problems },
         other => Error::NotLoaded { message: chain(&other) },
     }
-}
-
-/// An error with what led to it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }

@@ -181,18 +181,8 @@ pub(crate) fn quarantine(tx: &mut WriteTx<'_>, key: RunKey, now: Timestamp) -> R
     }
     let (from, to) = (row.status, RunStatus::Failed);
     tx.change_run(RunChange { run: key, from, to, cause, cancelled_by: None, deadline: None, log_bytes: None, now })?;
-    tx.insert_event(NewEvent {
-        at: now,
-        namespace: row.namespace,
-        kind: run_event(to),
-        pipeline: Some(row.pipeline),
-        run: Some(key),
-        task: None,
-        item: None,
-        attempt: None,
-        subscription: None,
-        actor: &Actor::host(),
-        data: Some(r#"{"why":"broken"}"#),
-    })?;
+    let (host, data) = (Actor::host(), Some(r#"{"why":"broken"}"#));
+    let event = NewEvent::new(now, row.namespace, run_event(to), &host);
+    tx.insert_event(NewEvent { pipeline: Some(row.pipeline), run: Some(key), data, ..event })?;
     Ok(())
 }

@@ -392,20 +392,9 @@ fn forget_logs(core: &mut Core, tx: &mut WriteTx<'_>, runs: &[RunWithLog]) -> Re
         let Some(row) = tx.run(run.run)? else { continue };
         tx.forget_log(run.run)?;
         let data = serde_json::json!({"bytes": run.bytes}).to_string();
-        let cursor = tx.insert_event(NewEvent {
-            at: core.now,
-            namespace: row.namespace,
-            kind: "run.log_removed",
-            pipeline: Some(row.pipeline),
-            run: Some(run.run),
-            task: None,
-            item: None,
-            attempt: None,
-            subscription: None,
-            actor: &Actor::host(),
-            data: Some(&data),
-        })?;
-        core.last_event = Some(cursor.0);
+        let host = Actor::host();
+        let event = NewEvent::new(core.now, row.namespace, "run.log_removed", &host);
+        core.tell(tx, NewEvent { pipeline: Some(row.pipeline), run: Some(run.run), data: Some(&data), ..event })?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! all; one that is damaged or foreign is compiled again, never loaded.
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
@@ -147,8 +147,7 @@ impl Cache {
 
 /// `sha256:…` of a component's bytes, its name everywhere.
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    crate::oci::Digest::of(bytes).to_string()
 }
 
 /// A file that another process is just writing is younger than this.

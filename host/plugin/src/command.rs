@@ -211,7 +211,7 @@ impl Commands {
         if let Some(ready) = self.find(stamp, |ready| ready.digest == loaded.digest) {
             return Ok(ready);
         }
-        let component = self.runtime.compile(&loaded, &[]).map_err(|error| told(&error))?;
+        let component = self.runtime.compile(&loaded, &[]).map_err(|error| told(&error))?.component.clone();
         let missing = missing(self.runtime.engine(), &component);
         if !missing.is_empty() {
             return Err(format!("`{}` cannot run here: {}", path.display(), missing.join("; ")));

@@ -54,7 +54,7 @@ type Script = Arc<dyn Fn(http::Request<Bytes>) -> Result<http::Response<Bytes>, 
 pub struct Egress {
     /// Made at the first request: reading the system's authorities takes longer than a host takes to start.
     tls: Arc<OnceLock<Result<Arc<ClientConfig>, String>>>,
-    authorities: Vec<CertificateDer<'static>>,
+    authorities: Arc<[CertificateDer<'static>]>,
     resolver: Resolver,
     script: Option<Script>,
 }
@@ -62,7 +62,7 @@ pub struct Egress {
 impl Default for Egress {
     fn default() -> Self {
         let resolver: Resolver = Arc::new(|host, port| Box::pin(resolve(host, port)));
-        Self { tls: Arc::default(), authorities: Vec::new(), resolver, script: None }
+        Self { tls: Arc::default(), authorities: Arc::default(), resolver, script: None }
     }
 }
 
@@ -115,7 +115,7 @@ impl Egress {
     /// Trusts the certificate authorities of the system, and those in `ca_file` beside them.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, EgressSetupError> {
         let authorities = ca_file.map_or(Ok(Vec::new()), connect::authorities)?;
-        Ok(Self { authorities, ..Self::default() })
+        Ok(Self { authorities: authorities.into(), ..Self::default() })
     }
 
     /// With other answers for names.
@@ -194,7 +194,7 @@ impl Egress {
     }
 
     fn tls(&self) -> Result<Arc<ClientConfig>, EgressError> {
-        let made = self.tls.get_or_init(|| connect::tls(self.authorities.clone()));
+        let made = self.tls.get_or_init(|| connect::tls(&self.authorities));
         made.clone().map_err(|error| EgressError::Unreachable(format!("TLS cannot be set up: {error}")))
     }
 

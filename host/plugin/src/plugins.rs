@@ -276,7 +276,8 @@ struct Inner {
     pre: InstancePre<Guest>,
     exports: Exports,
     known: Arc<Kept>,
-    _shared: Option<Arc<Compiled>>,
+    /// Held so that others of the same digest find it.
+    _compiled: Arc<Compiled>,
     belongs: Belongs,
 }
 
@@ -443,10 +444,6 @@ impl Plugin {
     /// Names of what the component imports.
     pub fn imports(&self) -> &BTreeSet<String> {
         &self.inner.face.imports
-    }
-
-    pub fn exports_named(&self) -> &BTreeSet<String> {
-        &self.inner.face.exports
     }
 
     /// The operator's settings, with defaults.
@@ -636,9 +633,9 @@ impl Inner {
         found: Linked,
         belongs: Belongs,
     ) -> Result<Self, LoadError> {
-        let Linked { component, shared, face, digest, size } = found;
+        let Linked { compiled, face, digest, size } = found;
         let failed = |error: wasmtime::Error| LoadError::Link { plugin: plugin.clone(), message: format!("{error:#}") };
-        let pre = runtime.linker().instantiate_pre(&component).map_err(failed)?;
+        let pre = runtime.linker().instantiate_pre(&compiled.component).map_err(failed)?;
         let exports = Exports::find(&pre, &face.roles).map_err(failed)?;
         Ok(Self {
             size,
@@ -650,7 +647,7 @@ impl Inner {
             exports,
             known: belongs.known(&digest),
             digest,
-            _shared: shared,
+            _compiled: compiled,
             belongs: Belongs { before: None, ..belongs },
         })
     }
@@ -658,9 +655,7 @@ impl Inner {
 
 /// A component as machine code, with what was found out about it.
 struct Linked {
-    component: wasmtime::component::Component,
-    /// Held so that others of the same digest find it.
-    shared: Option<Arc<Compiled>>,
+    compiled: Arc<Compiled>,
     face: Face,
     digest: String,
     size: u64,
@@ -678,19 +673,15 @@ impl Linked {
     fn cached(runtime: &Runtime, digest: &str) -> Option<Self> {
         let compiled = runtime.compiled(digest)?;
         let Facts { face, size } = serde_json::from_slice(&compiled.facts).ok()?;
-        Some(Self { component: compiled.component.clone(), shared: Some(compiled), face, digest: digest.into(), size })
+        Some(Self { compiled, face, digest: digest.into(), size })
     }
 
     fn made(runtime: &Runtime, plugin: &Slug, loaded: &Loaded) -> Result<Self, LoadError> {
         let face = world::check(&loaded.bytes).map_err(|report| LoadError::World { plugin: plugin.clone(), report })?;
-        let size = loaded.bytes.len() as u64;
-        let facts = serde_json::to_vec(&Facts { face: face.clone(), size }).unwrap_or_default();
-        let component = runtime.compile(loaded, &facts);
-        let component = component.map_err(|source| LoadError::Compile { plugin: plugin.clone(), source })?;
-        // From the file, where it could be kept: mapped, and shared with others of the same digest.
-        if let Some(found) = Self::cached(runtime, &loaded.digest) {
-            return Ok(found);
-        }
-        Ok(Self { component, shared: None, face, digest: loaded.digest.clone(), size })
+        let facts = Facts { face, size: loaded.bytes.len() as u64 };
+        let compiled = runtime.compile(loaded, &serde_json::to_vec(&facts).unwrap_or_default());
+        let compiled = compiled.map_err(|source| LoadError::Compile { plugin: plugin.clone(), source })?;
+        let Facts { face, size } = facts;
+        Ok(Self { compiled, face, digest: loaded.digest.clone(), size })
     }
 }

@@ -173,28 +173,30 @@ impl Runtime {
         self.inner.cache.has(digest)
     }
 
-    /// The machine code of what was read. Blocks, where it must compile for up to tens of seconds.
-    pub(crate) fn compile(&self, loaded: &Loaded, facts: &[u8]) -> Result<Component, CompileError> {
-        let engine = &self.inner.engine;
+    /// The machine code of what was read. Blocks, where it must compile for up to tens of seconds. `facts` is what was
+    /// found out about the component; where it was compiled before, those of then come back.
+    pub(crate) fn compile(&self, loaded: &Loaded, facts: &[u8]) -> Result<Arc<Compiled>, CompileError> {
         if let Some(compiled) = self.compiled(&loaded.digest) {
-            return Ok(compiled.component.clone());
+            return Ok(compiled);
         }
+        let (engine, config) = (&self.inner.engine, &self.inner.config);
         let begun = std::time::Instant::now();
-        let code = compile(
-            &self.inner.config.compiler,
-            engine,
-            &loaded.path,
-            &loaded.bytes,
-            self.inner.config.compile_seconds_max,
-        )?;
+        let code = compile(&config.compiler, engine, &loaded.path, &loaded.bytes, config.compile_seconds_max)?;
         tracing::info!("compiled {} in {} ms", loaded.path.display(), begun.elapsed().as_millis());
-        if let Err(error) = self.inner.cache.store(&loaded.digest, facts, &code) {
-            tracing::warn!("compiled component {} cannot be kept: {error}", loaded.path.display());
+        match self.inner.cache.store(&loaded.digest, facts, &code) {
+            // From the file it is mapped, and shared with others of the same digest.
+            Ok(()) => {
+                if let Some(compiled) = self.compiled(&loaded.digest) {
+                    return Ok(compiled);
+                }
+            }
+            Err(error) => tracing::warn!("compiled component {} cannot be kept: {error}", loaded.path.display()),
         }
         let refused = |message| CompileError::Refused { path: loaded.path.clone(), message };
         #[expect(unsafe_code, reason = "these bytes come straight from our own compiler")]
         let component = unsafe { Component::deserialize(engine, &code) };
-        component.map_err(|error| refused(format!("{error:#}")))
+        let component = component.map_err(|error| refused(format!("{error:#}")))?;
+        Ok(Arc::new(Compiled { component, facts: facts.to_vec() }))
     }
 }
 

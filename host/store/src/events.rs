@@ -22,6 +22,25 @@ pub struct NewEvent<'a> {
     pub data: Option<&'a str>,
 }
 
+impl<'a> NewEvent<'a> {
+    /// About nothing but its namespace; what else it is about is put in by the caller.
+    pub fn new(at: Timestamp, namespace: NamespaceId, kind: &'a str, actor: &'a Actor) -> Self {
+        Self {
+            at,
+            namespace,
+            kind,
+            pipeline: None,
+            run: None,
+            task: None,
+            item: None,
+            attempt: None,
+            subscription: None,
+            actor,
+            data: None,
+        }
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EventRow {
     pub cursor: Cursor,

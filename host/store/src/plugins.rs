@@ -94,13 +94,11 @@ impl WriteTx<'_> {
         Ok(self.execute(sql, params![namespace.0, name.as_str(), status.as_str(), reason, now.0])? == 1)
     }
 
-    /// Also forgets what it kept, unless told to leave it.
-    pub fn delete_plugin(&mut self, namespace: NamespaceId, name: &Slug, keep_memory: bool) -> Result<bool, Error> {
+    /// Also forgets what it kept.
+    pub fn delete_plugin(&mut self, namespace: NamespaceId, name: &Slug) -> Result<bool, Error> {
         let place = params![namespace.0, name.as_str()];
-        if !keep_memory {
-            self.execute("DELETE FROM kv WHERE namespace_id = ?1 AND plugin = ?2", place)?;
-            self.execute("DELETE FROM kv_usage WHERE namespace_id = ?1 AND plugin = ?2", place)?;
-        }
+        self.execute("DELETE FROM kv WHERE namespace_id = ?1 AND plugin = ?2", place)?;
+        self.execute("DELETE FROM kv_usage WHERE namespace_id = ?1 AND plugin = ?2", place)?;
         Ok(self.execute("DELETE FROM plugin WHERE namespace_id = ?1 AND name = ?2", place)? == 1)
     }
 }

@@ -1,6 +1,6 @@
 //! The shell of all roles around `acts`.
 
-use crate::acts::act;
+use crate::acts::{act, hex};
 use serde_json::{Value, json};
 
 // The generated glue is not ours to lint.
@@ -65,7 +65,7 @@ impl inbound::Guest for Versatile {
     /// Verifies `x-signature` over the body, which stays in the host.
     fn receive(endpoint: inbound::Endpoint, request: inbound::Request) -> Result<inbound::Delivery, Failure> {
         let header = |name: &str| request.headers.iter().find(|header| header.name == name).map(|header| &header.value);
-        let signature = header("x-signature").map(|text| unhex(text)).unwrap_or_default();
+        let signature = header("x-signature").map(|text| hex(text)).unwrap_or_default();
         let right = secrets::verify("webhook", "hmac-sha256", &[secrets::Part::RequestBody], &signature);
         match right {
             Ok(true) => {}
@@ -95,12 +95,6 @@ impl inbound::Guest for Versatile {
         };
         Ok(vec![Action::Start(start)])
     }
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> =
-        text.chars().filter_map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
-    digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
 impl outbound::Guest for Versatile {

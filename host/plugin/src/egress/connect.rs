@@ -21,10 +21,10 @@ use tokio_rustls::TlsConnector;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// Trusts the certificate authorities of the system, and `more`.
-pub(super) fn tls(more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, String> {
+pub(super) fn tls(more: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, String> {
     let setup = |error: rustls::Error| error.to_string();
     let provider = Arc::new(crypto::aws_lc_rs::default_provider());
-    let verifier = Verifier::new_with_extra_roots(more, provider.clone()).map_err(setup)?;
+    let verifier = Verifier::new_with_extra_roots(more.iter().cloned(), provider.clone()).map_err(setup)?;
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(setup)?

@@ -1,11 +1,13 @@
 //! `hostler plugin inspect`: what a component is and asks for, without installing it. A file needs no host.
 
 use super::{operation, show, source};
+use crate::app;
+use crate::config::{self, Options, ServeOptions};
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, chain};
 use hostler_model::Slug;
-use hostler_plugin::{Component, Plugin, PluginSource, Runtime, RuntimeConfig};
+use hostler_plugin::{Component, Plugin, PluginSource};
 use hostler_web::types::{Inspection, PluginSource as Asked};
 use std::path::Path;
 
@@ -36,12 +38,8 @@ impl Inspect {
 
 /// Loads a component here. Compiled code is kept beside that of local runs.
 pub(super) fn look(ctx: &Context, path: &Path) -> Result<Plugin, Failure> {
-    let program = std::env::current_exe().map_err(|error| {
-        Failure::new(ExitCode::Unavailable, format!("the path of this program is not known: {error}"))
-    })?;
-    let compiler = hostler_plugin::Compiler::Child { program, args: vec!["compile-component".into()] };
-    let config = RuntimeConfig::new(ctx.environment.cache_folder().join("components"), compiler);
-    let runtime = Runtime::new(config).map_err(|error| Failure::new(ExitCode::Unavailable, chain(&error)))?;
+    let config = config::load(&Options::default(), &ServeOptions::default(), &ctx.environment)?.config;
+    let runtime = app::bare_runtime(&config, &ctx.environment.cache_folder())?;
     let name = Slug::parse("unnamed").map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))?;
     let source = PluginSource::new(name, Component::File(path.into()));
     ctx.block_on(async {

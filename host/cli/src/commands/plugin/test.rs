@@ -1,11 +1,13 @@
 //! `hostler plugin test`: calls a component as its cases say, without a host, and shows what came of each.
 
+use crate::app;
+use crate::config::{self, Options, ServeOptions};
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, chain};
 use crate::print::{Paint, source::Source, terminal};
 use hostler_model::Slug;
-use hostler_plugin::{CaseResult, CaseRunner, Cases, CasesError, Compiler, Component, LoadError, RuntimeConfig};
+use hostler_plugin::{CaseResult, CaseRunner, Cases, CasesError, Component, LoadError};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -65,10 +67,8 @@ fn read(path: &Path) -> Result<Cases, Failure> {
 }
 
 fn runner(ctx: &Context, file: &Path) -> Result<CaseRunner, Failure> {
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::new(ExitCode::Internal, format!("this program cannot find itself: {error}")))?;
-    let compiler = Compiler::Child { program, args: vec!["compile-component".into()] };
-    let config = RuntimeConfig::new(ctx.environment.cache_folder(), compiler);
+    let config = config::load(&Options::default(), &ServeOptions::default(), &ctx.environment)?.config;
+    let config = app::runtime_config(&config, &ctx.environment.cache_folder())?;
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let name = Slug::derive(&stem).unwrap_or_else(|| Slug::parse("plugin").expect("a slug"));
     CaseRunner::new(config, name, Component::File(file.into())).map_err(|error| broken(file, &error))
