@@ -101,6 +101,17 @@ pub struct Engine {
     retention_stop: CancellationToken,
     /// End with the engine.
     chores: Vec<AbortOnDropHandle<()>>,
+    _letting_go: LettingGo,
+}
+
+/// An engine that is dropped without a stop, because a start failed halfway, leaves attempts as a crash does: to the
+/// next host. They are not told as lost.
+struct LettingGo(Arc<Attempts>);
+
+impl Drop for LettingGo {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
 }
 
 impl Engine {
@@ -123,6 +134,7 @@ impl Engine {
             host_env,
             runtime,
         }));
+        let letting_go = LettingGo(attempts.clone());
         let triggers = Arc::new(Triggers::new(plugins.clone(), store.clone(), inbox.clone()));
         let mut core = Core::new(epoch, definitions.clone(), slots, DiskFloor::new(store.clone(), storage.free_min));
         (core.now, core.wall) = (clock.steady(), clock.wall());
@@ -173,7 +185,18 @@ impl Engine {
         let retention_stop = CancellationToken::new();
         let keep = retention::keep(handle.clone(), folders, storage.retention, upkeep, retention_stop.clone());
         let (retention, chores) = (AbortOnDropHandle::new(tokio::spawn(keep)), chores(&handle));
-        Ok(Self { handle, stop, thread, inbox, counters, executors, retention, retention_stop, chores })
+        Ok(Self {
+            handle,
+            stop,
+            thread,
+            inbox,
+            counters,
+            executors,
+            retention,
+            retention_stop,
+            chores,
+            _letting_go: letting_go,
+        })
     }
 
     pub fn handle(&self) -> &Handle {

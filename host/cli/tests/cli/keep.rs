@@ -48,6 +48,28 @@ fn a_run_goes_on_over_three_killed_hosts_with_every_line_once() {
 }
 
 #[test]
+fn a_start_that_fails_halfway_loses_nothing_that_runs() {
+    let home = home("5m");
+    let host = home.serve();
+    home.run(&["up", &home.file("counts.json", COUNTS)]).ok();
+    home.run(&["run", "start", "counts"]).ok();
+    until("some lines", || lines(&home) > 20);
+    drop(host);
+    let token = home.path().join(".local/share/hostler/token");
+    let kept = std::fs::read(&token).expect("a token");
+    std::fs::write(&token, "").expect("emptied");
+    for _ in 0..5 {
+        let ran = home.run(&["serve", "--listen", "127.0.0.1:0"]);
+        assert!(ran.code != 0 && !ran.err.contains("was dropped"), "{}", ran.err);
+    }
+    std::fs::write(&token, kept).expect("put back");
+    let _host = home.serve();
+    home.file("marks/go", "");
+    until("the run is over", || home.run(&["run", "get", "counts", "--json"]).json()["status"] != "running");
+    assert_every_line_once(&home);
+}
+
+#[test]
 fn an_end_while_no_host_is_there_is_told_by_the_next_one() {
     let home = home("5m");
     let host = home.serve_with(&["--stop", "detach"]);
