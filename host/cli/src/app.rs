@@ -123,7 +123,7 @@ pub(crate) fn sources(config: &Config, place: &Place) -> Result<Sources, Failure
     let store = oci::Store::open(&place.data.join("plugins"), config.limits.component_bytes);
     let store = store.map_err(|error| unusable(&error))?;
     let registry = oci::Registry::new(config.registries.client()?);
-    Ok(Sources { store, registry, policy: Arc::new(policy::policy(&config.registries)?) })
+    Ok(Sources::new(store, registry, policy::policy(&config.registries)?))
 }
 
 fn this_program() -> Result<PathBuf, Failure> {

@@ -132,6 +132,7 @@ impl Handle {
         let from = origin(&old)?;
         let approval = grants.map_or(Approval::AsBefore, Approval::These);
         let settings = settings.unwrap_or(Value::Null);
+        let limits = limits.map(|limits| limits.over(serde_json::from_str(&old.limits).unwrap_or_default()));
         let install =
             Install { namespace: namespace.clone(), name: Some(name.clone()), from, approval, settings, limits, actor };
         self.update_plugin(install, name.clone(), |_| ()).await
@@ -307,7 +308,7 @@ impl Handle {
     pub async fn collect_components(&self, grace: Option<Duration>) -> Result<Swept, Error> {
         let rows = self.plugin_rows().await?;
         let keep: Vec<Digest> = rows.iter().filter_map(manifest_of).collect();
-        let store = self.parts.sources.store.clone();
+        let store = self.parts.sources.store().clone();
         let swept = tokio::task::spawn_blocking(move || store.gc(&keep, grace.unwrap_or(COMPONENT_GRACE))).await;
         Ok(swept.map_err(|_| Error::Internal { message: "collecting components failed in the code".into() })??)
     }
@@ -343,7 +344,7 @@ impl Handle {
     }
 
     async fn load_row(&self, row: &PluginRow) -> Result<Plugin, LoadError> {
-        self.plugins().prepare(source(row, &self.parts.sources.store)).await
+        self.plugins().prepare(source(row, self.parts.sources.store())).await
     }
 
     /// Loads what is installed: at once what this build has compiled before, the rest while the host works.

@@ -35,7 +35,7 @@ pub enum CompileError {
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("`{path}` is {found}, not a WebAssembly component")]
     NotAComponent { path: PathBuf, found: &'static str },
-    #[error("`{path}` has {bytes} bytes and may have {limit} (raise `component_bytes_max`)")]
+    #[error("`{path}` has {bytes} bytes and may have {limit} (raise `limits.component_bytes`)")]
     TooLarge { path: PathBuf, bytes: u64, limit: u64 },
     #[error("`{path}` does not compile: {message}")]
     Refused { path: PathBuf, message: String },

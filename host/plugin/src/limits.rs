@@ -5,6 +5,7 @@
 
 use hostler_model::Duration;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// The limits in force for the calls of one plugin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -37,6 +38,8 @@ pub struct Limits {
     pub kv_bytes_max: u64,
     /// Calls that break in a row, after which the plugin is called no more until somebody enables it; 0: it always is.
     pub faults_max: u32,
+    /// Calls that one instance serves, all of one namespace; 1: each call has an instance of its own.
+    pub calls_per_instance_max: u32,
 }
 
 impl Default for Limits {
@@ -56,6 +59,7 @@ impl Default for Limits {
             http_bytes_max: 8 << 20,
             kv_bytes_max: 4 << 20,
             faults_max: 5,
+            calls_per_instance_max: 1,
         }
     }
 }
@@ -92,6 +96,22 @@ pub struct LimitSettings {
     pub kv_bytes_max: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub faults_max: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls_per_instance_max: Option<u32>,
+}
+
+impl LimitSettings {
+    /// What is absent here is as in `older`.
+    #[must_use]
+    pub fn over(self, older: Self) -> Self {
+        let told = |settings: Self| match serde_json::to_value(settings) {
+            Ok(Value::Object(told)) => told,
+            Ok(_) | Err(_) => Map::new(),
+        };
+        let mut all = told(older);
+        all.extend(told(self));
+        serde_json::from_value(Value::Object(all)).unwrap_or(self)
+    }
 }
 
 impl Limits {
@@ -112,6 +132,7 @@ impl Limits {
             http_bytes_max: set.http_bytes_max.unwrap_or(self.http_bytes_max),
             kv_bytes_max: set.kv_bytes_max.unwrap_or(self.kv_bytes_max),
             faults_max: set.faults_max.unwrap_or(self.faults_max),
+            calls_per_instance_max: set.calls_per_instance_max.unwrap_or(self.calls_per_instance_max),
         }
     }
 
@@ -134,8 +155,9 @@ impl Limits {
             http_per_minute_max: wished.http_per_minute_max.min(self.http_per_minute_max),
             http_bytes_max: wished.http_bytes_max.min(self.http_bytes_max),
             kv_bytes_max: wished.kv_bytes_max.min(self.kv_bytes_max),
-            // How patient a host is, is not the plugin's to say.
+            // How patient a host is, and what it keeps, is not the plugin's to say.
             faults_max: self.faults_max,
+            calls_per_instance_max: self.calls_per_instance_max,
         }
     }
 }

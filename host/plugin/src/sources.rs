@@ -1,7 +1,8 @@
 //! Getting a component to where it can be loaded: from a registry, from bytes that were given, from the binary itself.
 //!
 //! Invariant: what leaves here lies in the store under the digest of its bytes, and whoever has to vouch for it by the
-//! policy of its place has done so. Must not know: what is installed, what is granted.
+//! policy of its place has done so. Bytes that somebody handed to us can claim any place, so they stand under the rule
+//! of files as well as under that of the place they claim. Must not know: what is installed, what is granted.
 
 use crate::oci::registry::OnProgress;
 use crate::oci::{
@@ -10,21 +11,29 @@ use crate::oci::{
 };
 use crate::{Component, Plugins};
 use hostler_model::Kind;
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 
 /// The place that files, and bundles that name no registry, count as in the policy.
 pub const NOWHERE: &str = "stored.local";
+/// Artifacts that are remembered as pulled; more, and all are forgotten.
+const PULLED_MAX: usize = 1_000;
 
 /// Where a component is to come from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum From {
     Registry(Reference),
-    /// One that lies in the store, by its manifest; the text says where it came from.
+    /// One that lies in the store, by its manifest, and that is installed; the text says where it came from.
     Stored {
         manifest: Digest,
         source: String,
+    },
+    /// One that lies in the store, by its manifest; the text is what somebody says of where it came from.
+    Given {
+        manifest: Digest,
+        claimed: String,
     },
     /// One of the binary's own.
     Builtin(String),
@@ -70,9 +79,11 @@ impl FetchError {
 /// The places that components come from. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    pub store: Store,
-    pub registry: Registry,
-    pub policy: Arc<Policy>,
+    store: Store,
+    registry: Registry,
+    policy: Arc<Policy>,
+    /// What we have pulled ourselves, from where, so that a claim of it is known to be true.
+    pulled: Arc<Mutex<HashSet<(Digest, String)>>>,
 }
 
 impl Sources {
@@ -80,7 +91,15 @@ impl Sources {
     pub fn plain(dir: &Path, component_bytes_max: u64) -> Result<Self, StoreError> {
         let policy = Policy::new(Vec::new(), Trust::Any, None).expect("the trust root in the crate is good");
         let registry = Registry::new(RegistryConfig::default());
-        Ok(Self { store: Store::open(dir, component_bytes_max)?, registry, policy: Arc::new(policy) })
+        Ok(Self::new(Store::open(dir, component_bytes_max)?, registry, policy))
+    }
+
+    pub fn new(store: Store, registry: Registry, policy: Policy) -> Self {
+        Self { store, registry, policy: Arc::new(policy), pulled: Arc::default() }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// `progress` hears of bytes while they come.
@@ -102,18 +121,44 @@ impl Sources {
                 self.policy.check_reference(reference)?;
                 let progress: OnProgress = Arc::new(progress);
                 let stored = self.registry.pull(reference, &self.store, progress).await?;
-                self.vouched(reference.to_string(), Some(reference), stored)
+                self.remember(stored.manifest_digest, reference.to_string());
+                self.vouched(reference.to_string(), std::slice::from_ref(reference), stored)
             }
             From::Stored { manifest, source } => {
-                let artifact = self.store.find(*manifest)?.ok_or(FetchError::NotStored(*manifest))?;
-                // What came in a bundle or was pushed to us stands under the rule of the place that it names.
-                let place: Option<Reference> = source.parse().ok();
-                // What names no registry stands under the rule of a place that nobody can push to.
-                let nowhere = || format!("{NOWHERE}/component@{manifest}").parse().ok();
-                let pinned = place.map(|reference| reference.with_digest(*manifest)).or_else(nowhere);
-                self.vouched(source.clone(), pinned.as_ref(), artifact.stored)
+                let place = Self::place(*manifest, source);
+                self.vouched(source.clone(), &place, self.stored(*manifest)?)
+            }
+            From::Given { manifest, claimed } => {
+                let mut places = Self::place(*manifest, claimed);
+                if !self.has_pulled(*manifest, claimed) {
+                    places.push(nowhere(*manifest));
+                }
+                self.vouched(claimed.clone(), &places, self.stored(*manifest)?)
             }
         }
+    }
+
+    fn stored(&self, manifest: Digest) -> Result<Stored, FetchError> {
+        Ok(self.store.find(manifest)?.ok_or(FetchError::NotStored(manifest))?.stored)
+    }
+
+    /// The reference that the text is, or else the place that nobody can push to.
+    fn place(manifest: Digest, source: &str) -> Vec<Reference> {
+        let named: Option<Reference> = source.parse().ok();
+        vec![named.map_or_else(|| nowhere(manifest), |reference| reference.with_digest(manifest))]
+    }
+
+    fn remember(&self, manifest: Digest, reference: String) {
+        let mut pulled = self.pulled.lock().unwrap_or_else(PoisonError::into_inner);
+        if pulled.len() >= PULLED_MAX {
+            pulled.clear();
+        }
+        pulled.insert((manifest, reference));
+    }
+
+    fn has_pulled(&self, manifest: Digest, reference: &str) -> bool {
+        let pulled = self.pulled.lock().unwrap_or_else(PoisonError::into_inner);
+        pulled.contains(&(manifest, reference.to_owned()))
     }
 
     /// Takes a component that somebody gave as bytes.
@@ -121,19 +166,25 @@ impl Sources {
         self.store.put_component(bytes, facts)
     }
 
-    fn vouched(&self, source: String, from: Option<&Reference>, stored: Stored) -> Result<Fetched, FetchError> {
+    /// Each of the places must be satisfied; the first one is where it comes from.
+    fn vouched(&self, source: String, places: &[Reference], stored: Stored) -> Result<Fetched, FetchError> {
         let manifest = stored.manifest_digest;
-        let signer = match from {
-            Some(reference) => match self.policy.check(reference, manifest, &self.store.signatures(manifest)?)? {
-                Signer::Unasked => None,
-                signer @ (Signer::Key(_) | Signer::Identity { .. }) => Some(signer.to_string()),
-            },
-            None => None,
-        };
-        let named = from.filter(|reference| !reference.place().starts_with(NOWHERE));
+        let signatures = self.store.signatures(manifest)?;
+        let mut signer = None;
+        for place in places {
+            match self.policy.check(place, manifest, &signatures)? {
+                Signer::Unasked => {}
+                found @ (Signer::Key(_) | Signer::Identity { .. }) => signer = signer.or(Some(found.to_string())),
+            }
+        }
+        let named = places.first().filter(|reference| !reference.place().starts_with(NOWHERE));
         let pinned = named.map_or_else(|| source.clone(), |reference| reference.with_digest(manifest).to_string());
         let component =
             Component::Kept { store: self.store.clone(), digest: stored.layer_digest, from: source.clone() };
         Ok(Fetched { component, source, pinned, manifest_digest: Some(manifest), signer })
     }
+}
+
+fn nowhere(manifest: Digest) -> Reference {
+    format!("{NOWHERE}/component@{manifest}").parse().expect("a reference of our own parses")
 }

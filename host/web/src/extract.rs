@@ -2,6 +2,7 @@
 //!
 //! Invariants: bodies are bounded while they are read; only JSON is taken, which a form on another site cannot send.
 
+use crate::Web;
 use crate::auth::Principal;
 use crate::error::Error;
 use crate::routes::{BODY_BYTES_MAX, DOCUMENT_BYTES_MAX};
@@ -11,7 +12,9 @@ use bytes::Bytes;
 use hostler_model::{Kind, Problem};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
+use tokio::io::AsyncWriteExt;
 
 /// The captures of the path.
 pub(crate) struct InPath<T>(pub(crate) T);
@@ -91,17 +94,49 @@ impl<S: Send + Sync> FromRequest<S> for Document {
     }
 }
 
-/// A body of bytes, such as a component.
-pub(crate) struct Blob(pub(crate) Bytes);
+/// The bytes of a component, not more of them than this host takes of one.
+pub(crate) struct Component(pub(crate) Bytes);
 
-/// More than any component that a host takes; which it takes says its own limit.
-const BLOB_BYTES_MAX: usize = 1 << 30;
+impl FromRequest<Web> for Component {
+    type Rejection = Error;
 
-impl<S: Send + Sync> FromRequest<S> for Blob {
+    async fn from_request(request: Request, web: &Web) -> Result<Self, Error> {
+        let limit = web.handle().plugin_sources().store().component_bytes_max();
+        let bytes = bytes(request, usize::try_from(limit).unwrap_or(usize::MAX)).await;
+        let hint = |error: Error| match error.kind {
+            Kind::TooLarge => error.hint("raise `limits.component_bytes` in the config of the host"),
+            _ => error,
+        };
+        bytes.map(Self).map_err(hint)
+    }
+}
+
+/// A bundle of components in a file that goes with this value; it may be larger than one wants to hold in memory.
+pub(crate) struct Bundle(pub(crate) tempfile::NamedTempFile);
+
+const BUNDLE_BYTES_MAX: u64 = 4 << 30;
+
+impl<S: Send + Sync> FromRequest<S> for Bundle {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
-        bytes(request, BLOB_BYTES_MAX).await.map(Self)
+        let made = tokio::task::spawn_blocking(tempfile::NamedTempFile::new).await.map_err(Error::internal)?;
+        let file = made.map_err(Error::internal)?;
+        let mut to = tokio::fs::File::from_std(file.reopen().map_err(Error::internal)?);
+        let mut body = request.into_body();
+        let mut taken = 0_u64;
+        while let Some(frame) = body.frame().await {
+            let early = |error| Error::invalid(format!("the body ended too early: {error}"));
+            let Ok(data) = frame.map_err(early)?.into_data() else { continue };
+            taken += data.len() as u64;
+            if taken > BUNDLE_BYTES_MAX {
+                let message = format!("the bundle is larger than {BUNDLE_BYTES_MAX} bytes, the most that is taken");
+                return Err(Error::new(Kind::TooLarge, message));
+            }
+            to.write_all(&data).await.map_err(Error::internal)?;
+        }
+        to.flush().await.map_err(Error::internal)?;
+        Ok(Self(file))
     }
 }
 

@@ -202,7 +202,7 @@ impl Store {
         Ok(bytes)
     }
 
-    pub(super) fn component_bytes_max(&self) -> u64 {
+    pub fn component_bytes_max(&self) -> u64 {
         self.component_bytes_max
     }
 

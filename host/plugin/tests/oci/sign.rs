@@ -2,8 +2,10 @@
 
 use crate::materials::{COMPONENT_BYTES_MAX, component, facts, reference, store};
 use hostler_model::Kind;
+use hostler_plugin::Sources;
 use hostler_plugin::oci::sign::{KeyError, KeyPair, PublicKey, Rule, SignatureFile};
-use hostler_plugin::oci::{Digest, Policy, Reference, Refusal, Signer, Store, Stored, Trust};
+use hostler_plugin::oci::{Digest, Policy, Reference, Refusal, Registry, RegistryConfig, Signer, Store, Stored, Trust};
+use hostler_plugin::sources::From;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -132,6 +134,30 @@ fn house_of_another(key: &KeyPair) -> Vec<u8> {
 fn base64(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+#[tokio::test]
+async fn a_claim_of_a_lax_place_does_not_help_what_a_client_sends() {
+    let house = house();
+    let manifest = house.stored.manifest_digest;
+    let fetch = async |rules: Vec<Rule>, others: Trust, claimed: &str| {
+        let policy = Policy::new(rules, others, None).expect("a policy");
+        let sources = Sources::new(house.store.clone(), Registry::new(RegistryConfig::default()), policy);
+        let given = From::Given { manifest, claimed: claimed.into() };
+        sources.fetch(&given, |_| ()).await.map(|fetched| fetched.source)
+    };
+    let signed = || Trust::SignedBy(vec![key().public().clone()]);
+    let rule = |prefix: &str, trust: Trust| Rule { prefix: prefix.into(), trust };
+    for claimed in ["ghcr.io/open/alpha:1", "file:alpha.wasm", "stored.local/alpha:1"] {
+        let refused = fetch(vec![rule("ghcr.io/open", Trust::Any)], signed(), claimed).await.expect_err(claimed);
+        assert!(refused.to_string().contains("is not signed"), "{claimed}: {refused}");
+    }
+    let lax = || vec![rule("stored.local", Trust::Any), rule("ghcr.io/open", Trust::Any)];
+    for claimed in ["ghcr.io/open/alpha:1", "file:alpha.wasm"] {
+        assert_eq!(fetch(lax(), signed(), claimed).await.expect("allowed"), claimed);
+    }
+    let strict = fetch(lax(), signed(), "ghcr.io/acme/alpha:1").await.expect_err("the claim binds");
+    assert!(strict.to_string().contains("is not signed"), "{strict}");
 }
 
 #[test]

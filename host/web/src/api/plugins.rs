@@ -2,7 +2,7 @@
 
 use crate::Web;
 use crate::error::Error;
-use crate::extract::{Blob, Caller, InBody, InPath, InQuery};
+use crate::extract::{Bundle, Caller, Component, InBody, InPath, InQuery};
 use crate::types::{
     BrokenSubscription, BundleQuery, Capability, Collect, Collected, Comparison, Inspection, Listing, NamespacePath,
     Operation, OperationAction, OperationError, OperationPath, OperationRequest, OperationStatus, Plugin, PluginCall,
@@ -165,6 +165,7 @@ fn call(record: hostler_plugin::CallRecord) -> PluginCall {
         error: record.error,
         fault: record.fault,
         denials: record.denials,
+        call_of_instance: record.call_of_instance,
     }
 }
 
@@ -218,7 +219,7 @@ pub(super) async fn upload_component(
     State(web): State<Web>,
     InPath(path): InPath<NamespacePath>,
     InQuery(query): InQuery<UploadQuery>,
-    Blob(bytes): Blob,
+    Component(bytes): Component,
 ) -> Result<(StatusCode, Json<StoredComponent>), Error> {
     web.find(move |tx| crate::state::namespace(tx, &path.namespace)).await?;
     let name = query.name.unwrap_or_else(|| "component".into());
@@ -294,7 +295,8 @@ fn source(asked: &PluginSource) -> Result<Source, Error> {
         }
         (None, Some(text), None) => {
             let manifest: Digest = text.parse().map_err(|error| wrong("/stored", format!("{error}")))?;
-            Ok(Source::Stored { manifest, source: asked.from.clone().unwrap_or_else(|| format!("stored:{manifest}")) })
+            let claimed = asked.from.clone().unwrap_or_else(|| format!("stored:{manifest}"));
+            Ok(Source::Given { manifest, claimed })
         }
         (None, None, Some(name)) => Ok(Source::Builtin(name.clone())),
         _ => Err(wrong("", "says exactly one of `reference`, `stored` and `builtin`".into())),
@@ -473,7 +475,7 @@ pub(super) async fn download_bundle(
         let plugin = found.ok_or_else(|| Error::not_found(format!("plugin `{name}` is not installed")))?;
         manifests.extend(plugin.manifest_digest.as_ref().and_then(|digest| digest.parse::<Digest>().ok()));
     }
-    let store = web.handle().plugin_sources().store.clone();
+    let store = web.handle().plugin_sources().store().clone();
     let bytes = web.blocking(move || {
         let folder = tempfile::tempdir().map_err(Error::internal)?;
         let file = folder.path().join("bundle.tar");
@@ -493,15 +495,12 @@ pub(super) async fn download_bundle(
 pub(super) async fn upload_bundle(
     State(web): State<Web>,
     InPath(path): InPath<NamespacePath>,
-    Blob(bytes): Blob,
+    Bundle(file): Bundle,
 ) -> Result<(StatusCode, Json<Listing<StoredComponent>>), Error> {
     web.find(move |tx| crate::state::namespace(tx, &path.namespace)).await?;
-    let store = web.handle().plugin_sources().store.clone();
+    let store = web.handle().plugin_sources().store().clone();
     let items = web.blocking(move || {
-        let folder = tempfile::tempdir().map_err(Error::internal)?;
-        let file = folder.path().join("bundle.tar");
-        std::fs::write(&file, &bytes).map_err(Error::internal)?;
-        let stored = store.import_bundle(&file).map_err(hostler_engine::Error::from)?;
+        let stored = store.import_bundle(file.path()).map_err(hostler_engine::Error::from)?;
         let named = |stored: &Stored| {
             let artifact = store.find(stored.manifest_digest).ok().flatten();
             stored_component(stored, artifact.and_then(|artifact| artifact.ref_name).unwrap_or_default())
