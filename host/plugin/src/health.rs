@@ -29,6 +29,8 @@ pub struct CallRecord {
     pub fault: bool,
     /// What the host refused to it.
     pub denials: Vec<String>,
+    /// Which call of its instance it was, from 1; 0: none was made.
+    pub call_of_instance: u32,
 }
 
 /// How many of what, since the plugin was loaded.

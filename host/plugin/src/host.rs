@@ -34,8 +34,44 @@ pub(crate) struct Guest {
     pub(crate) files: Option<Files>,
     /// Of the request that the call is about, where it is about one.
     pub(crate) body: Option<Bytes>,
-    /// What was refused to it, in sentences.
-    pub(crate) denials: Vec<String>,
+    pub(crate) denials: Denials,
+}
+
+/// What was refused to a guest in one call: the first refusals in sentences, of the others their number.
+#[derive(Default)]
+pub(crate) struct Denials {
+    told: Vec<String>,
+    more: u64,
+}
+
+/// Refusals of one call that are kept in words.
+const DENIALS_TOLD_MAX: usize = 20;
+
+impl Denials {
+    pub(crate) fn add(&mut self, message: &str) {
+        if self.told.len() < DENIALS_TOLD_MAX {
+            self.told.push(crate::log::cut(message.to_owned()));
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<String> {
+        let mut told = std::mem::take(&mut self.told);
+        if self.more > 0 {
+            told.push(format!("{} more refusals of this call are not told", self.more));
+        }
+        told
+    }
+}
+
+impl Guest {
+    /// Lets go of what belongs to the call that has ended, while the guest waits for another.
+    pub(crate) fn forget_call(&mut self) {
+        self.memory = Memory::none();
+        self.files = None;
+        self.body = None;
+    }
 }
 
 impl WasiView for Guest {

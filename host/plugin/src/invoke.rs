@@ -1,13 +1,15 @@
-//! One call of a guest: a fresh instance, the budget around it, and what went wrong told in the plugin's name.
+//! One call of a guest: a fresh instance, or one that has answered before where the operator lets the plugin keep them;
+//! the budget around it, and what went wrong told in the plugin's name.
 //!
 //! Order: wait for a turn; make the store; instantiate and call under the deadline, on the call threads; drop the
-//! store. A guest that spins gives way each epoch, so the deadline's timer runs; when it strikes, the call's future is
-//! dropped and the guest with it. Invariant: whatever happens, the store is gone when this returns, and the call is in
-//! the plugin's records. Must not know: roles' types.
+//! store, or put it by after an answer. A guest that spins gives way each epoch, so the deadline's timer runs; when it
+//! strikes, the call's future is dropped and the guest with it. Invariant: whatever happens, nothing of the call is
+//! left in the store when this returns, and the call is in the plugin's records. Must not know: roles' types.
 
 use crate::exports::Exports;
 use crate::health::CallRecord;
-use crate::host::{Files, Guest, HttpBudget, LogBudget, Memory};
+use crate::host::{Denials, Files, Guest, HttpBudget, LogBudget, Memory};
+use crate::instances::Live;
 use crate::limiter::{Limiter, Refused};
 use crate::plugins::Plugin;
 use crate::surroundings::{Tail, context};
@@ -137,7 +139,7 @@ pub(crate) async fn invoke<T: Send + 'static>(
     let task = on_call_threads.spawn(async move {
         let Some(_turn) = runtime.turn().await else {
             let stopping = Failure::Host("the host is stopping".into());
-            return Done { answer: Err(describe(&owned, role, function, stopping)), peak: 0, denials: Vec::new() };
+            return Done::unmade(describe(&owned, role, function, stopping));
         };
         let _running = runtime.running();
         run(&owned, call, act).await
@@ -145,7 +147,7 @@ pub(crate) async fn invoke<T: Send + 'static>(
     // Dropping this future must end the guest as well.
     let done = AbortOnDrop(task).await.unwrap_or_else(|broken| {
         let failure = Failure::Host(format!("the call broke on the host's side: {broken}"));
-        Done { answer: Err(describe(plugin, role, function, failure)), peak: 0, denials: Vec::new() }
+        Done::unmade(describe(plugin, role, function, failure))
     });
     note(plugin, about, begun, &done);
     done.answer
@@ -164,6 +166,7 @@ fn note<T>(plugin: &Plugin, about: About, begun: Instant, done: &Done<T>) {
         error: error.map(|error| error.failure.to_string()),
         fault: error.is_some_and(CallError::is_fault),
         denials: done.denials.clone(),
+        call_of_instance: done.calls,
     };
     plugin.ended(record, error);
 }
@@ -173,34 +176,43 @@ struct Done<T> {
     answer: Result<(T, KvChanges), CallError>,
     peak: u64,
     denials: Vec<String>,
+    /// Of the instance, this one included.
+    calls: u32,
+}
+
+impl<T> Done<T> {
+    fn unmade(error: CallError) -> Self {
+        Self { answer: Err(error), peak: 0, denials: Vec::new(), calls: 0 }
+    }
 }
 
 async fn run<T>(plugin: &Plugin, call: Call, act: impl for<'a> FnOnce(Called<'a>) -> Answer<'a, T> + Send) -> Done<T> {
     let limits = plugin.limits();
-    let (role, function) = (call.role, call.function);
-    let failed =
-        |failure| Done { answer: Err(describe(plugin, role, function, failure)), peak: 0, denials: Vec::new() };
+    let (role, function, namespace) = (call.role, call.function, call.namespace.clone());
     let mut seed = [0; 32];
     if let Err(error) = getrandom::fill(&mut seed) {
-        return failed(Failure::Host(format!("no random numbers: {error}")));
+        let failure = Failure::Host(format!("no random numbers: {error}"));
+        return Done::unmade(describe(plugin, role, function, failure));
     }
-    let tail = Tail::default();
-    let mut store = Store::new(plugin.runtime().engine(), guest(plugin, call, &limits, seed, &tail));
-    store.limiter(|guest| &mut guest.limiter);
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_async_yield_and_update(1);
-    store.set_hostcall_fuel(usize::try_from(passed_out_max(plugin, &limits)).unwrap_or(usize::MAX));
+    let mut live = live(plugin, call, &limits, seed);
+    let (known, store) = (live.instance, &mut live.store);
     let answer = tokio::time::timeout(limits.time_max.to_std(), async {
-        let instance = plugin.pre().instantiate_async(&mut store).await?;
-        act(Called { exports: plugin.exports(), instance: &instance, store: &mut store }).await
+        let instance = match known {
+            Some(instance) => instance,
+            None => plugin.pre().instantiate_async(&mut *store).await?,
+        };
+        let answer = act(Called { exports: plugin.exports(), instance: &instance, store }).await?;
+        Ok(answer.map(|value| (value, instance)))
     })
     .await;
-    let guest = store.data_mut();
+    let guest = live.store.data_mut();
     guest.log.finish();
-    let (peak, denials) = (guest.limiter.peak(), std::mem::take(&mut guest.denials));
+    let (peak, denials, calls) = (guest.limiter.peak(), guest.denials.take(), live.calls);
     let failure = match answer {
-        Ok(Ok(Ok(value))) => {
-            return Done { answer: Ok((value, guest.memory.take_changes(limits.kv_bytes_max))), peak, denials };
+        Ok(Ok(Ok((value, instance)))) => {
+            let changes = guest.memory.take_changes();
+            put_by(plugin, namespace, Live { instance: Some(instance), ..live }, &limits);
+            return Done { answer: Ok((value, changes)), peak, denials, calls };
         }
         Ok(Ok(Err(said))) => said,
         Ok(Err(error)) => failure(&error, guest.limiter.refused(), plugin),
@@ -208,9 +220,46 @@ async fn run<T>(plugin: &Plugin, call: Call, act: impl for<'a> FnOnce(Called<'a>
     };
     let mut told = describe(plugin, role, function, failure);
     told.memory_bytes_peak = peak;
-    told.stderr = tail.text();
+    told.stderr = live.tail.text();
     told.denials.clone_from(&denials);
-    Done { answer: Err(told), peak, denials }
+    Done { answer: Err(told), peak, denials, calls }
+}
+
+/// A guest for this call: one that waits, or a store for a new one.
+fn live(plugin: &Plugin, call: Call, limits: &Limits, seed: [u8; 32]) -> Live {
+    let waiting = call.namespace.as_ref().zip(plugin.instances());
+    let mut live = match waiting.and_then(|(namespace, instances)| instances.take(namespace)) {
+        Some(mut live) => {
+            let next = guest(plugin, call, limits, seed, &live.tail, live.born);
+            let before = std::mem::replace(live.store.data_mut(), next);
+            let guest = live.store.data_mut();
+            // What the guest holds, it still holds; all else belongs to one call.
+            (guest.table, guest.limiter) = (before.table, before.limiter);
+            guest.limiter.again();
+            live
+        }
+        None => {
+            let (tail, born) = (Tail::default(), Instant::now());
+            let mut store = Store::new(plugin.runtime().engine(), guest(plugin, call, limits, seed, &tail, born));
+            store.limiter(|guest| &mut guest.limiter);
+            store.epoch_deadline_async_yield_and_update(1);
+            Live { store, instance: None, tail, born, calls: 0 }
+        }
+    };
+    live.tail.clear();
+    live.store.set_epoch_deadline(1);
+    live.store.set_hostcall_fuel(usize::try_from(passed_out_max(plugin, limits)).unwrap_or(usize::MAX));
+    live.calls += 1;
+    live
+}
+
+fn put_by(plugin: &Plugin, namespace: Option<Slug>, mut live: Live, limits: &Limits) {
+    if let (Some(namespace), Some(instances)) = (namespace, plugin.instances())
+        && live.calls < limits.calls_per_instance_max
+    {
+        live.store.data_mut().forget_call();
+        instances.put(namespace, live, limits.calls_max, plugin.runtime().call_threads());
+    }
 }
 
 /// What one host call may take out of a guest: an answer, or the body of a request where it may send any.
@@ -219,11 +268,11 @@ fn passed_out_max(plugin: &Plugin, limits: &Limits) -> u64 {
     limits.output_bytes_max.max(body)
 }
 
-fn guest(plugin: &Plugin, call: Call, limits: &Limits, seed: [u8; 32], tail: &Tail) -> Guest {
+fn guest(plugin: &Plugin, call: Call, limits: &Limits, seed: [u8; 32], tail: &Tail, born: Instant) -> Guest {
     let mut table = wasmtime_wasi::ResourceTable::new();
     table.set_max_capacity(HANDLES_MAX);
     Guest {
-        wasi: context(call.now, seed, tail),
+        wasi: context(call.now, born, seed, tail),
         table,
         limiter: Limiter::new(limits.memory_bytes_max, limits.table_elements_max),
         settings: if call.role.is_none() { "{}".into() } else { plugin.settings_text() },
@@ -249,7 +298,7 @@ fn guest(plugin: &Plugin, call: Call, limits: &Limits, seed: [u8; 32], tail: &Ta
         },
         files: call.files,
         body: call.body,
-        denials: Vec::new(),
+        denials: Denials::default(),
     }
 }
 
@@ -260,7 +309,13 @@ fn failure(error: &wasmtime::Error, refused: Option<Refused>, plugin: &Plugin) -
         Some(Refused::Table { asked }) => return Failure::Table { limit: limits.table_elements_max, asked },
         None => {}
     }
-    let message = format!("{error:#}");
+    let is_full = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(wasmtime_wasi::ResourceTableError::Full))
+    };
+    if error.chain().any(is_full) {
+        return Failure::Trap(format!("it took more than {HANDLES_MAX} handles of the host without giving one back"));
+    }
+    let message = trap::without_backtrace(error);
     if message.contains("fuel allocated for hostcalls has been exhausted") {
         let limit = limits.output_bytes_max;
         return Failure::TooLarge {

@@ -22,6 +22,7 @@ mod gate;
 pub mod health;
 mod host;
 pub mod inbound;
+mod instances;
 mod invoke;
 pub mod kv;
 mod limiter;

@@ -32,6 +32,11 @@ impl Limiter {
         self.peak
     }
 
+    /// For the next call of the same guest, which holds what it holds.
+    pub(crate) fn again(&mut self) {
+        self.peak = self.memory;
+    }
+
     pub(crate) fn refused(&self) -> Option<Refused> {
         self.refused
     }

@@ -64,7 +64,8 @@ fn trace(plugin: &str, line: &LogLine) {
     }
 }
 
-fn cut(mut text: String) -> String {
+/// Not longer than a line of the log may be.
+pub(crate) fn cut(mut text: String) -> String {
     if text.len() > TEXT_BYTES_MAX {
         let end = (0..=TEXT_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(end);

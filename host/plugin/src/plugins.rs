@@ -9,6 +9,7 @@ use crate::exports::Exports;
 use crate::gate::Gate;
 use crate::health::{CallCounts, CallRecord, Health};
 use crate::host::{Cache, Guest, Memory};
+use crate::instances::Instances;
 use crate::invoke::{Call, Called, invoke};
 use crate::log::{LogLine, LogRing};
 use crate::manifest::Checks;
@@ -324,6 +325,7 @@ struct Described {
     limits: Limits,
     grants: Arc<Grants>,
     gate: Gate,
+    instances: Arc<Instances>,
 }
 
 impl Plugin {
@@ -380,6 +382,7 @@ impl Plugin {
             settings_text: settings.to_string().into(),
             wants: manifest.capabilities.clone().into(),
             gate: Gate::new(&limits),
+            instances: Arc::default(),
             grants: Arc::new(source.grants.clone()),
             manifest,
             checks,
@@ -547,6 +550,12 @@ impl Plugin {
         self.described.as_ref().map(|described| &described.gate)
     }
 
+    /// Those that wait to be called again. None: it keeps none.
+    pub(crate) fn instances(&self) -> Option<&Arc<Instances>> {
+        let described = self.described.as_ref()?;
+        (described.limits.calls_per_instance_max > 1).then_some(&described.instances)
+    }
+
     pub(crate) fn rates(&self) -> &Rates {
         &self.inner.known.rates
     }
@@ -564,7 +573,8 @@ impl Plugin {
     }
 
     pub(crate) fn memory(&self, reader: KvReader, subscription: Option<SubscriptionId>, namespace: &Slug) -> Memory {
-        Memory::of(reader, subscription.map(|id| id.0), self.inner.known.cache.clone(), namespace.to_string())
+        let cache = self.inner.known.cache.clone();
+        Memory::of(reader, subscription.map(|id| id.0), cache, namespace.to_string(), self.limits().kv_bytes_max)
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {

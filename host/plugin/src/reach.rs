@@ -65,6 +65,9 @@ impl fmt::Debug for Services {
     }
 }
 
+/// Characters of a guest's own text that stand in a refusal.
+const SHOWN_MAX: usize = 100;
+
 /// The rights of one call.
 #[derive(Clone)]
 pub(crate) struct Reach {
@@ -111,7 +114,9 @@ impl Reach {
         wanted: &(dyn Fn(&Use) -> bool + Sync),
         what: &str,
     ) -> Result<(Use, &SecretGrant), String> {
-        let refuse = |why: &str| Err(format!("plugin `{}` may not {what} secret `{name}`: {why}", self.plugin));
+        // What is no name may be a text of any length.
+        let shown: String = name.chars().take(SHOWN_MAX).collect();
+        let refuse = |why: &str| Err(format!("plugin `{}` may not {what} secret `{shown}`: {why}", self.plugin));
         let Ok(name) = Slug::parse(name) else { return refuse("that is no name of a secret") };
         if self.namespace.is_none() {
             return refuse("this call reaches nothing");

@@ -17,14 +17,14 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 const TAIL_BYTES: usize = 64 << 10;
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
 
-pub(crate) fn context(now: Timestamp, seed: [u8; 32], tail: &Tail) -> WasiCtx {
-    let begun = Instant::now();
+/// `born`: when the guest was made. Its monotonic clock counts from there, over all its calls.
+pub(crate) fn context(now: Timestamp, born: Instant, seed: [u8; 32], tail: &Tail) -> WasiCtx {
     let mut builder = WasiCtxBuilder::new();
     builder
         .stdout(tail.clone())
         .stderr(tail.clone())
-        .wall_clock(CallClock { now, begun })
-        .monotonic_clock(CallClock { now, begun })
+        .wall_clock(CallClock { now, begun: Instant::now() })
+        .monotonic_clock(CallClock { now, begun: born })
         .secure_random(Seeded::new(seed, b'S'))
         .insecure_random(Seeded::new(seed, b'I'))
         .insecure_random_seed(u128::from_le_bytes(Seeded::new(seed, b'H').take()))
@@ -122,6 +122,10 @@ impl Tail {
         let over = (kept.len() + bytes.len()).saturating_sub(TAIL_BYTES);
         kept.drain(..over);
         kept.extend(bytes);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     pub(crate) fn text(&self) -> String {

@@ -12,6 +12,14 @@ pub(crate) fn told(error: &wasmtime::Error) -> Option<String> {
     Some(if names.is_empty() { trap.to_string() } else { format!("{trap}, in {}", names.join(" < ")) })
 }
 
+/// The error with its causes in one line; where the guest was is of use to nobody where it is not the guest's fault.
+pub(crate) fn without_backtrace(error: &wasmtime::Error) -> String {
+    match error.downcast_ref::<WasmBacktrace>() {
+        Some(_) => error.root_cause().to_string(),
+        None => format!("{error:#}"),
+    }
+}
+
 fn name(frame: &wasmtime::FrameInfo) -> String {
     let symbol = frame.symbols().first().and_then(|symbol| symbol.name());
     symbol.or(frame.func_name()).map_or_else(|| format!("function {}", frame.func_index()), String::from)

@@ -94,11 +94,8 @@ async fn too_large_a_body_never_reaches_the_guest() {
     assert!(error.to_string().contains("limits.input_bytes_max"), "{error}");
 }
 
-#[tokio::test]
-async fn events_are_handed_out_and_the_first_that_fails_comes_again() {
-    let (house, server) = (place(), Server::start().await);
-    let plugin = loaded(&house, LimitSettings::default()).await;
-    let event = |cursor: u64| OutboundEvent {
+fn event(cursor: u64) -> OutboundEvent {
+    OutboundEvent {
         cursor,
         kind: "run.finished".into(),
         at: AT,
@@ -107,7 +104,13 @@ async fn events_are_handed_out_and_the_first_that_fails_comes_again() {
         run: Some("1".into()),
         attributes: Vec::new(),
         data: json!({"n": cursor}),
-    };
+    }
+}
+
+#[tokio::test]
+async fn events_are_handed_out_and_the_first_that_fails_comes_again() {
+    let (house, server) = (place(), Server::start().await);
+    let plugin = loaded(&house, LimitSettings::default()).await;
     let to = |path: &str| subscription(json!({"url": server.url(path)}));
     let events = [event(4), event(5)];
     let all = plugin.handle(&to("/"), &events, AT, KvReader::empty()).await.expect("handled");
@@ -141,6 +144,18 @@ async fn a_builder_reads_ten_files_and_says_where_each_part_comes_from() {
     assert!(matches!(&missing.failure, Failure::Failed(why) if why.contains("nowhere.list")), "{missing}");
 }
 
+fn request(path: &str, machine: Option<Machine>) -> RenderRequest {
+    RenderRequest {
+        path: path.into(),
+        query: String::new(),
+        headers: Vec::new(),
+        machine,
+        urls: vec![("boot".into(), "http://10.0.0.1/boot/one-time-token".into())],
+        namespace: slug("default"),
+        now: AT,
+    }
+}
+
 #[tokio::test]
 async fn a_boot_chain_is_rendered_and_a_file_lies_below_the_folder() {
     let house = place();
@@ -152,15 +167,6 @@ async fn a_boot_chain_is_rendered_and_a_file_lies_below_the_folder() {
         state: "approved".into(),
         groups: vec!["rack1".into()],
         vars: json!({"disk": "/dev/sda"}),
-    };
-    let request = |path: &str, machine: Option<Machine>| RenderRequest {
-        path: path.into(),
-        query: String::new(),
-        headers: Vec::new(),
-        machine,
-        urls: vec![("boot".into(), "http://10.0.0.1/boot/one-time-token".into())],
-        namespace: slug("default"),
-        now: AT,
     };
     let templates = || Files::of([("first.ipxe".to_owned(), b"#!ipxe\nchain {boot}?mac=${net0/mac}\n".to_vec())]);
     let first = plugin.render(request("/", None), templates()).await.expect("a script");
@@ -174,11 +180,8 @@ async fn a_boot_chain_is_rendered_and_a_file_lies_below_the_folder() {
     assert!(matches!(&escape.failure, Failure::WrongAnswer(why) if why.contains("etc/passwd")), "{escape}");
 }
 
-#[tokio::test]
-async fn a_callback_that_answers_503_is_tried_again_when_it_says_so() {
-    let (house, server) = (place(), Server::start().await);
-    let plugin = loaded(&house, LimitSettings::default()).await;
-    let report = |callback: String| Report {
+fn report(callback: String) -> Report {
+    Report {
         job: "job-1".into(),
         callback,
         sequence: 3,
@@ -191,7 +194,13 @@ async fn a_callback_that_answers_503_is_tried_again_when_it_says_so() {
         body: Bytes::from("half way"),
         params: json!({}),
         namespace: slug("default"),
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_callback_that_answers_503_is_tried_again_when_it_says_so() {
+    let (house, server) = (place(), Server::start().await);
+    let plugin = loaded(&house, LimitSettings::default()).await;
     plugin.relay(report(server.url("/report")), 2).await.expect("relayed");
     let came = server.came().remove(0);
     assert_eq!(
@@ -217,4 +226,62 @@ async fn a_role_that_a_component_lacks_is_said_before_it_is_called() {
     let error = cron.build(build("x"), Files::of([])).await.expect_err("no builder");
     assert!(matches!(error.failure, Failure::NoRole(Role::Builder)), "{error}");
     assert!(error.to_string().contains("it is no builder"), "{error}");
+}
+
+#[tokio::test]
+async fn a_trap_in_any_export_is_told_with_its_role_and_function() {
+    let house = place();
+    let limits = LimitSettings { faults_max: Some(0), ..LimitSettings::default() };
+    let plugin = loaded(&house, limits).await;
+    let trip = subscription(json!({"act": {"op": "trip"}, "topic": "trip", "url": "trip"}));
+    let endpoint = Endpoint { name: slug("hook"), namespace: slug("default"), settings: json!({}) };
+    let delivery = hostler_plugin::Delivery {
+        id: None,
+        kind: "trip".into(),
+        topics: Vec::new(),
+        summary: String::new(),
+        attributes: Vec::new(),
+        data: json!({}),
+        reply: None,
+    };
+    let pushed = Received { path: "/trip".into(), ..push(Vec::new(), "") };
+    let none = KvReader::empty;
+    let broken = [
+        plugin.upcoming(&trip, AT, 1).await.map(drop),
+        plugin.wake(&trip, AT, none()).await.map(drop),
+        plugin.topic(&trip, AT).await.map(drop),
+        plugin.receive(&endpoint, pushed, none()).await.map(drop),
+        plugin.select(&trip, &delivery, AT, none()).await.map(drop),
+        plugin.handle(&trip, &[event(1)], AT, none()).await.map(drop),
+        plugin.build(build("trip"), Files::of([])).await.map(drop),
+        plugin.render(request("/trip", None), Files::of([])).await.map(drop),
+        plugin.relay(Report { status: "trip".into(), ..report("http://127.0.0.1:1/".into()) }, 1).await.map(drop),
+    ];
+    let told: Vec<String> = broken
+        .into_iter()
+        .map(|broken| {
+            let error = broken.expect_err("a trap");
+            assert!(
+                matches!(error.failure, Failure::Trap(_)) && error.stderr.contains("tripped"),
+                "{error} {}",
+                error.stderr
+            );
+            format!("{:?} {}", error.role.expect("a role"), error.function)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "Trigger upcoming",
+            "Trigger wake",
+            "Inbound topic",
+            "Inbound receive",
+            "Inbound select",
+            "Outbound handle",
+            "Builder build",
+            "Renderer render",
+            "Relay relay",
+        ]
+    );
+    assert_eq!(plugin.counts().faults, 9);
 }

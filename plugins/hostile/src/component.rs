@@ -16,6 +16,20 @@ mod bindings {
     export!(Hostile);
 }
 
+/// A corner of WASI that hands out as many handles as one asks for; the standard library gives each back.
+#[expect(unsafe_code, reason = "the signature is that of the canonical ABI")]
+mod wasi {
+    #[link(wasm_import_module = "wasi:clocks/monotonic-clock@0.2.0")]
+    unsafe extern "C" {
+        #[link_name = "subscribe-duration"]
+        fn subscribe_duration(nanoseconds: u64) -> i32;
+    }
+
+    pub(super) fn take_handle() {
+        std::hint::black_box(unsafe { subscribe_duration(1) });
+    }
+}
+
 use bindings::exports::hostler::plugin::manifest;
 use bindings::exports::hostler::trigger::trigger::{Guest, Instant, Woken};
 use bindings::hostler::host::{config, kv, log};
@@ -157,6 +171,15 @@ fn misbehave(how: &str) {
             std::hint::black_box(recurse(1));
         }
         "exit" => std::process::exit(3),
+        "handles" => loop {
+            wasi::take_handle();
+        },
+        "giant-line" => loop {
+            log::write("info", &"x".repeat(30 << 20), &[]);
+        },
+        "giant-key" => loop {
+            drop(kv::get("plugin", &"x".repeat(30 << 20)));
+        },
         "flood-stderr" => {
             for n in 0..40_000 {
                 eprintln!("line {n} of a flood that nobody can stop");

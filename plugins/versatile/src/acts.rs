@@ -5,6 +5,10 @@ use crate::component::bindings::hostler::host::{config, http, kv, secrets};
 use crate::component::bindings::hostler::plugin::types::{Attribute, Refusal};
 use crate::component::bindings::hostler::renderer::templates;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What an instance remembers by itself, which is what nobody should rely on.
+static COUNTED: AtomicU64 = AtomicU64::new(0);
 
 pub(crate) fn act(told: &Value) -> Value {
     let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
@@ -33,12 +37,32 @@ pub(crate) fn act(told: &Value) -> Value {
         "kv-fill" => (0..told["count"].as_u64().unwrap_or(1))
             .try_for_each(|n| kv::set("plugin", &format!("key-{n}"), &vec![b'x'; 60_000]))
             .map(|()| Value::Null),
+        "kv-look" => (0..told["count"].as_u64().unwrap_or(1))
+            .try_for_each(|n| kv::get("plugin", &format!("{n:0>200}")).map(drop))
+            .map(|()| Value::Null),
+        "deny-flood" => {
+            let name = "x".repeat(900_000);
+            (0..told["count"].as_u64().unwrap_or(1)).for_each(|_| drop(secrets::reveal(&name)));
+            Ok(Value::Null)
+        }
         "files" => files::paths().map(Value::from),
         "file" => files::read(&text("path")).map(|bytes| Value::from(String::from_utf8_lossy(&bytes).into_owned())),
         "template" => {
             templates::read(&text("path")).map(|bytes| Value::from(String::from_utf8_lossy(&bytes).into_owned()))
         }
         "settings" => Ok(serde_json::from_str(&config::get()).unwrap_or_default()),
+        "count" => Ok(Value::from(COUNTED.fetch_add(1, Ordering::Relaxed) + 1)),
+        "clock" => {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            Ok(Value::from(since.map(|since| since.as_nanos().to_string()).unwrap_or_default()))
+        }
+        "random" => Ok(Value::from(std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0).to_string())),
+        "write-error" => {
+            eprintln!("{}", text("text"));
+            Ok(Value::Null)
+        }
+        "panic" => panic!("{}", text("text")),
+        "trip" => panic!("tripped"),
         "all" => Ok(told["acts"].as_array().into_iter().flatten().map(act).collect()),
         other => Ok(json!({"unknown": other})),
     };

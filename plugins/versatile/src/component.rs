@@ -36,8 +36,14 @@ fn params(subscription: &Subscription) -> Value {
     serde_json::from_str(&subscription.params).unwrap_or_default()
 }
 
+/// Every export can break.
+fn trip(word: &str) {
+    assert!(word != "trip", "tripped");
+}
+
 impl trigger::Guest for Versatile {
-    fn upcoming(_: Subscription, after: u64, count: u32) -> Result<Vec<trigger::Instant>, Failure> {
+    fn upcoming(subscription: Subscription, after: u64, count: u32) -> Result<Vec<trigger::Instant>, Failure> {
+        trip(params(&subscription)["act"]["op"].as_str().unwrap_or_default());
         let instant = |n: u64| trigger::Instant { at: after + n * 1_000, local: format!("instant {n}") };
         Ok((1..=u64::from(count)).map(instant).collect())
     }
@@ -51,7 +57,10 @@ impl trigger::Guest for Versatile {
 impl inbound::Guest for Versatile {
     fn topic(subscription: Subscription) -> Result<String, Failure> {
         match params(&subscription)["topic"].as_str() {
-            Some(topic) => Ok(topic.into()),
+            Some(topic) => {
+                trip(topic);
+                Ok(topic.into())
+            }
             None => Err(Failure::Invalid(vec![Problem {
                 at: "/topic".into(),
                 line: None,
@@ -64,6 +73,7 @@ impl inbound::Guest for Versatile {
 
     /// Verifies `x-signature` over the body, which stays in the host.
     fn receive(endpoint: inbound::Endpoint, request: inbound::Request) -> Result<inbound::Delivery, Failure> {
+        trip(request.path.trim_start_matches('/'));
         let header = |name: &str| request.headers.iter().find(|header| header.name == name).map(|header| &header.value);
         let signature = header("x-signature").map(|text| hex(text)).unwrap_or_default();
         let right = secrets::verify("webhook", "hmac-sha256", &[secrets::Part::RequestBody], &signature);
@@ -85,6 +95,7 @@ impl inbound::Guest for Versatile {
     }
 
     fn select(_: Subscription, delivery: inbound::Delivery) -> Result<Vec<Action>, Failure> {
+        trip(&delivery.kind);
         let start = RunRequest {
             params: json!({"data": delivery.data}).to_string(),
             attributes: delivery.attributes,
@@ -101,6 +112,7 @@ impl outbound::Guest for Versatile {
     /// Posts each event; stops at the first that is not taken.
     fn handle(subscription: Subscription, events: Vec<outbound::Event>) -> Result<outbound::Handled, Failure> {
         let url = params(&subscription)["url"].as_str().unwrap_or_default().to_owned();
+        trip(&url);
         let mut through = events.first().map_or(0, |event| event.cursor.saturating_sub(1));
         for event in events {
             let told = act(&json!({"op": "http", "method": "POST", "url": url, "body": event.data}));
@@ -117,6 +129,7 @@ impl builder::Guest for Versatile {
     /// One task for each line of the file that was named; `include NAME` takes in another file.
     fn build(input: builder::Input) -> Result<builder::Output, Failure> {
         use bindings::hostler::builder::files;
+        trip(&input.entry);
         let mut tasks = serde_json::Map::new();
         let mut origins = Vec::new();
         let mut waiting = vec![input.entry.clone()];
@@ -144,6 +157,7 @@ impl builder::Guest for Versatile {
 impl renderer::Guest for Versatile {
     fn render(request: renderer::Request) -> Result<renderer::Rendered, Failure> {
         use bindings::hostler::renderer::templates;
+        trip(request.path.trim_start_matches('/'));
         let plain = vec![Attribute { name: "content-type".into(), value: "text/plain".into() }];
         let done = |content| Ok(renderer::Rendered { status: 200, headers: plain, content, extra: Vec::new() });
         let Some(machine) = request.machine else {
@@ -162,6 +176,7 @@ impl renderer::Guest for Versatile {
 
 impl relay::Guest for Versatile {
     fn relay(report: relay::Report, attempt: u32) -> Result<(), Failure> {
+        trip(&report.status);
         let body = String::from_utf8_lossy(&report.body).into_owned();
         let told = act(&json!({"op": "http", "method": "POST", "url": report.callback, "body": body,
             "headers": {"x-sequence": report.sequence.to_string(), "x-attempt": attempt.to_string()}}));

@@ -78,7 +78,7 @@ impl Guest {
     fn told(&mut self, error: EgressError) -> Refusal {
         match error {
             EgressError::Denied(message) => {
-                self.denials.push(message.clone());
+                self.denials.add(&message);
                 Refusal::Denied(message)
             }
             EgressError::Limit(message) => Refusal::Limit(message),

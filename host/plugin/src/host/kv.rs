@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const KEY_BYTES_MAX: usize = 256;
 const VALUE_BYTES_MAX: usize = 64 << 10;
 const WRITES_MAX: usize = 1_000;
+/// Keys that one call may look at or write.
+const SEEN_MAX: usize = 10_000;
 /// The most keys that one question is answered with.
 const KEYS_MAX: u32 = 1_000;
 
@@ -27,24 +29,41 @@ pub(crate) struct Memory {
     own_scope: Option<String>,
     seen: BTreeMap<Place, Option<i64>>,
     writes: BTreeMap<Place, Option<Vec<u8>>>,
+    /// Of the writes, keys and values.
+    bytes: u64,
+    bytes_max: u64,
     cache: Arc<Cache>,
     namespace: String,
 }
 
 impl Memory {
     pub(crate) fn none() -> Self {
-        Self::make(None, None, Arc::default(), String::new())
+        Self {
+            reader: None,
+            own_scope: None,
+            seen: BTreeMap::new(),
+            writes: BTreeMap::new(),
+            bytes: 0,
+            bytes_max: 0,
+            cache: Arc::default(),
+            namespace: String::new(),
+        }
     }
 
-    pub(crate) fn of(reader: KvReader, subscription: Option<i64>, cache: Arc<Cache>, namespace: String) -> Self {
-        Self::make(Some(reader), subscription.map(|id| format!("subscription:{id}")), cache, namespace)
+    /// `bytes_max`: what the plugin may keep in the namespace, and so the most that one call can want kept.
+    pub(crate) fn of(
+        reader: KvReader,
+        subscription: Option<i64>,
+        cache: Arc<Cache>,
+        namespace: String,
+        bytes_max: u64,
+    ) -> Self {
+        let own_scope = subscription.map(|id| format!("subscription:{id}"));
+        Self { reader: Some(reader), own_scope, cache, namespace, bytes_max, ..Self::none() }
     }
 
-    fn make(reader: Option<KvReader>, own_scope: Option<String>, cache: Arc<Cache>, namespace: String) -> Self {
-        Self { reader, own_scope, seen: BTreeMap::new(), writes: BTreeMap::new(), cache, namespace }
-    }
-
-    pub(crate) fn take_changes(&mut self, bytes_max: u64) -> KvChanges {
+    pub(crate) fn take_changes(&mut self) -> KvChanges {
+        let bytes_max = self.bytes_max;
         let seen = std::mem::take(&mut self.seen).into_iter();
         let writes = std::mem::take(&mut self.writes).into_iter();
         KvChanges {
@@ -76,6 +95,9 @@ impl Memory {
         if let Some(written) = self.writes.get(&place) {
             return Ok(written.clone());
         }
+        if self.seen.len() >= SEEN_MAX && !self.seen.contains_key(&place) {
+            return Err(Refusal::Limit(format!("one call may look at {SEEN_MAX} keys")));
+        }
         let reader = self.reader()?;
         let (scope, key) = place.clone();
         let entry = ask(move || (reader.get)(&scope, &key)).await?;
@@ -94,9 +116,16 @@ impl Memory {
         if self.writes.len() >= WRITES_MAX && !self.writes.contains_key(&place) {
             return Err(Refusal::Limit(format!("one call may write {WRITES_MAX} keys")));
         }
+        let bytes_of = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, |value| (place.1.len() + value.len()) as u64);
+        let bytes = self.bytes - self.writes.get(&place).map_or(0, bytes_of) + bytes_of(&value);
+        if bytes > self.bytes_max {
+            let limit = self.bytes_max;
+            return Err(Refusal::Limit(format!("a plugin may keep {limit} bytes (`limits.kv_bytes_max`)")));
+        }
         if !self.seen.contains_key(&place) {
             self.read(place.0.clone(), place.1.clone()).await?;
         }
+        self.bytes = bytes;
         self.writes.insert(place, value);
         Ok(())
     }

@@ -64,7 +64,7 @@ impl Guest {
     /// Notes a refusal for whoever looks at the call.
     pub(super) fn refused<T>(&mut self, answer: Result<T, String>) -> Result<T, Refusal> {
         answer.map_err(|message| {
-            self.denials.push(message.clone());
+            self.denials.add(&message);
             Refusal::Denied(message)
         })
     }

@@ -152,6 +152,9 @@ pub struct PluginCall {
     /// What it was refused, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub denials: Vec<String>,
+    /// Which call of its instance it was, from 1; above 1 only where `limits.calls_per_instance_max` is. 0: none was made.
+    #[serde(default)]
+    pub call_of_instance: u32,
 }
 
 /// Where a component comes from; exactly one of the three.
