@@ -155,6 +155,7 @@ fn runtime(config: &Config, place: &Place, opened: &Opened, clock: &Clock) -> Re
         egress: Egress::new(config.http.ca_file.as_deref())
             .map_err(|error| Failure::new(ExitCode::Invalid, chain(&error)))?,
         secrets: hostler_engine::secrets::reader(opened.store.clone(), move || now.wall()),
+        ..Services::default()
     };
     start_runtime(settings)
 }

@@ -96,12 +96,17 @@ pub struct Engine {
     inbox: Arc<Inbox>,
     counters: Arc<Counters>,
     executors: Executors,
+    chores: Chores,
+    _guard: LettingGo,
+}
+
+/// What goes on beside the dispatcher as long as the engine is there.
+struct Chores {
     /// Removes what is over its retention, until it is told to stop.
     retention: AbortOnDropHandle<()>,
     retention_stop: CancellationToken,
     /// End with the engine.
-    chores: Vec<AbortOnDropHandle<()>>,
-    _letting_go: LettingGo,
+    others: Vec<AbortOnDropHandle<()>>,
 }
 
 /// An engine that is dropped without a stop, because a start failed halfway, leaves attempts as a crash does: to the
@@ -134,7 +139,7 @@ impl Engine {
             host_env,
             runtime,
         }));
-        let letting_go = LettingGo(attempts.clone());
+        let guard = LettingGo(attempts.clone());
         let triggers = Arc::new(Triggers::new(plugins.clone(), store.clone(), inbox.clone()));
         let mut core = Core::new(epoch, definitions.clone(), slots, DiskFloor::new(store.clone(), storage.free_min));
         (core.now, core.wall) = (clock.steady(), clock.wall());
@@ -182,21 +187,8 @@ impl Engine {
         };
         let thread = Some(spawn(dispatcher)?);
         info!(epoch = epoch.0, "the engine is up: {} open runs brought back", recovered.runs);
-        let retention_stop = CancellationToken::new();
-        let keep = retention::keep(handle.clone(), folders, storage.retention, upkeep, retention_stop.clone());
-        let (retention, chores) = (AbortOnDropHandle::new(tokio::spawn(keep)), chores(&handle));
-        Ok(Self {
-            handle,
-            stop,
-            thread,
-            inbox,
-            counters,
-            executors,
-            retention,
-            retention_stop,
-            chores,
-            _letting_go: letting_go,
-        })
+        let chores = Chores::begin(&handle, folders, storage.retention, upkeep);
+        Ok(Self { handle, stop, thread, inbox, counters, executors, chores, _guard: guard })
     }
 
     pub fn handle(&self) -> &Handle {
@@ -222,7 +214,7 @@ impl Engine {
         };
         self.stop.send_replace(asked);
         self.inbox.poke();
-        self.retention_stop.cancel();
+        self.chores.retention_stop.cancel();
         let Some(thread) = self.thread.take() else { return Ok(()) };
         let (stop, inbox) = (self.stop.clone(), self.inbox.clone());
         let mut joined = tokio::task::spawn_blocking(move || thread.join());
@@ -240,16 +232,7 @@ impl Engine {
             StopMode::Finish | StopMode::Cancel => self.executors.process.close().await,
             StopMode::Detach => self.executors.process.detach().await,
         }
-        if self.retention.await.is_err() {
-            warn!("retention ended with a panic");
-        }
-        // Each holds the store, which is to be free when this answers.
-        for chore in self.chores {
-            chore.abort();
-            if chore.await.is_err_and(|ended| ended.is_panic()) {
-                warn!("a chore ended with a panic");
-            }
-        }
+        self.chores.end().await;
         match result {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => {
@@ -286,9 +269,26 @@ fn spawn(dispatcher: Dispatcher) -> Result<JoinHandle<Result<(), hostler_store::
     thread.spawn(move || dispatcher.run()).map_err(StartError::Thread)
 }
 
-/// What goes on beside the dispatcher as long as the engine is there.
-fn chores(handle: &Handle) -> Vec<AbortOnDropHandle<()>> {
-    let quarantines = tokio::spawn(handle.clone().keep_quarantines());
-    let rotation = tokio::spawn(handle.clone().resume_rotation());
-    [quarantines, rotation].map(AbortOnDropHandle::new).into()
+impl Chores {
+    fn begin(handle: &Handle, folders: Folders, keep: Retention, upkeep: Arc<Mutex<()>>) -> Self {
+        let retention_stop = CancellationToken::new();
+        let retention = retention::keep(handle.clone(), folders, keep, upkeep, retention_stop.clone());
+        let reports = tokio::spawn(handle.clone().keep_reports());
+        let rotation = tokio::spawn(handle.clone().resume_rotation());
+        let others = [reports, rotation].map(AbortOnDropHandle::new).into();
+        Self { retention: AbortOnDropHandle::new(tokio::spawn(retention)), retention_stop, others }
+    }
+
+    /// Each holds the store, which is to be free when this answers.
+    async fn end(self) {
+        if self.retention.await.is_err() {
+            warn!("retention ended with a panic");
+        }
+        for chore in self.others {
+            chore.abort();
+            if chore.await.is_err_and(|ended| ended.is_panic()) {
+                warn!("a chore ended with a panic");
+            }
+        }
+    }
 }

@@ -10,11 +10,14 @@ use crate::handle::Handle;
 use hostler_model::{Actor, Slug};
 use hostler_plugin::oci::{Digest, Progress, Swept};
 use hostler_plugin::sources::From;
-use hostler_plugin::{Component, Fetched, Grants, LimitSettings, LoadError, Plugin, PluginSource, oci};
-use hostler_store::{NamespaceId, NewEvent, PluginRow, PluginStatus, WriteTx};
+use hostler_plugin::{
+    Component, Fetched, Grants, Heard, LimitSettings, LoadError, Plugin, PluginSource, Quarantine, Recording, oci,
+};
+use hostler_store::{NamespaceId, NewEvent, NewRecording, PluginRow, PluginStatus, RecordingRow, WriteTx};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 /// Components that nobody needs any more stay this long, so that an install that has just fetched one finds it.
@@ -194,13 +197,20 @@ impl Handle {
             }
             _ => row,
         };
-        self.commit_plugin(row.clone(), old, install.actor.clone()).await?;
+        let recorded_max = plugin.limits().recorded_calls_max;
+        self.commit_plugin(row.clone(), old, recorded_max, install.actor.clone()).await?;
         self.show(&row, plugin);
         self.write_lock().await;
         Ok(row)
     }
 
-    async fn commit_plugin(&self, row: PluginRow, old: Option<PluginRow>, actor: Actor) -> Result<(), Error> {
+    async fn commit_plugin(
+        &self,
+        row: PluginRow,
+        old: Option<PluginRow>,
+        recorded_max: u32,
+        actor: Actor,
+    ) -> Result<(), Error> {
         self.change(move |core, tx| {
             // Two installs of one name at once: the second finds the first.
             let now = tx.plugin(row.namespace, &row.name)?;
@@ -211,6 +221,7 @@ impl Handle {
                 });
             }
             tx.put_plugin(&row)?;
+            tx.trim_recordings(row.namespace, &row.name, recorded_max)?;
             let kind = if old.is_some() { "plugin.updated" } else { "plugin.installed" };
             let grants: Value = serde_json::from_str(&row.grants).unwrap_or_default();
             let before = old.as_ref().map(|old| json!({"digest": old.digest, "version": old.version}));
@@ -389,9 +400,41 @@ impl Handle {
         }
     }
 
-    /// Keeps in the rows who is quarantined. Ends with the list of plugins.
-    pub(crate) async fn keep_quarantines(self) {
-        let Some(mut told) = self.plugins().quarantines() else { return };
+    /// Keeps in the rows what calls came to. Ends with the list of plugins.
+    pub(crate) async fn keep_reports(self) {
+        let Some(Heard { quarantines, recordings }) = self.plugins().reports() else { return };
+        tokio::join!(self.keep_quarantines(quarantines), self.keep_recordings(recordings));
+    }
+
+    async fn keep_recordings(&self, mut recordings: mpsc::Receiver<Recording>) {
+        while let Some(recording) = recordings.recv().await {
+            let name = recording.plugin.clone();
+            let kept = self.change(move |_, tx| {
+                let Recording { plugin, digest, function, at, error, kept_max, case } = &recording;
+                let (namespace, error) = (NamespaceId::DEFAULT, error.as_deref());
+                tx.add_recording(NewRecording { namespace, plugin, digest, function, at: *at, error, content: case })?;
+                tx.trim_recordings(namespace, plugin, *kept_max)?;
+                Ok(())
+            });
+            if let Err(error) = kept.await {
+                warn!("a recorded call of plugin {name} could not be kept: {error}");
+            }
+        }
+    }
+
+    /// The recorded calls of a plugin, newest first.
+    pub async fn recordings(&self, namespace: &Slug, name: &Slug) -> Result<Vec<RecordingRow>, Error> {
+        let (id, name) = (self.namespace(namespace).await?, name.clone());
+        self.look(move |tx| tx.recordings(id, &name)).await
+    }
+
+    /// One recorded call, as a case in JSON.
+    pub async fn recording(&self, namespace: &Slug, name: &Slug, recording: i64) -> Result<Option<String>, Error> {
+        let (id, name) = (self.namespace(namespace).await?, name.clone());
+        Ok(self.look(move |tx| tx.recording(id, &name, recording)).await?.map(|(_, content)| content))
+    }
+
+    async fn keep_quarantines(&self, mut told: mpsc::UnboundedReceiver<Quarantine>) {
         while let Some(quarantine) = told.recv().await {
             let name = quarantine.plugin.clone();
             let kept = self.change(move |core, tx| {

@@ -4,6 +4,7 @@
 //! could see. Must not know: what is right in a document; the model checks it.
 
 use crate::bindings::exports::hostler::builder::builder as wit;
+use crate::cases::asked;
 use crate::host::Files;
 use crate::invoke::{Call, Called, Input, invoke};
 use crate::pattern::matches;
@@ -69,10 +70,15 @@ pub struct Built {
     pub notes: Vec<Problem>,
 }
 
+/// Whether a builder with these `entries` in its manifest is meant for files of this name.
+pub fn builds(entries: &[String], file_name: &str) -> bool {
+    entries.iter().any(|pattern| matches(pattern, file_name))
+}
+
 impl Plugin {
     /// Whether it is meant for files of this name.
     pub fn builds(&self, file_name: &str) -> bool {
-        self.builder_manifest().is_some_and(|said| said.entries.iter().any(|pattern| matches(pattern, file_name)))
+        self.builder_manifest().is_some_and(|said| builds(&said.entries, file_name))
     }
 
     /// Its part of the manifest as a builder.
@@ -82,6 +88,7 @@ impl Plugin {
 
     pub async fn build(&self, input: BuildInput, files: Files) -> Result<Built, CallError> {
         let call = Call {
+            asked: self.asked(|| asked::build(&input)),
             namespace: input.namespace,
             files: Some(files),
             ..Call::bare(Some(Role::Builder), "build", input.now)

@@ -5,9 +5,15 @@
 //! another has left. Must not know: where a file of cases lies, how its results are shown.
 
 mod ask;
+pub(crate) mod asked;
 mod expect;
 mod stage;
+mod told;
 mod values;
+
+pub(crate) use stage::{memory, request, response};
+pub(crate) use told::{Told, failure as told_failure};
+pub(crate) use values::{bytes, shown, time};
 
 use crate::log::LogLine;
 use crate::runtime::RuntimeConfig;
@@ -61,6 +67,9 @@ struct Expected {
     /// Words that stand in a line of its log, one entry each.
     #[serde(default)]
     log: Vec<String>,
+    /// Answer, failure and memory are as they stand here and not only in part.
+    #[serde(default)]
+    exact: bool,
 }
 
 /// A function of the contract that can be called. Each belongs to one role, so that a case need not name it.
@@ -91,6 +100,22 @@ impl Function {
             Self::Render => Some(Role::Renderer),
             Self::Relay => Some(Role::Relay),
         }
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let all = [
+            Self::Describe,
+            Self::Upcoming,
+            Self::Wake,
+            Self::Topic,
+            Self::Receive,
+            Self::Select,
+            Self::Handle,
+            Self::Build,
+            Self::Render,
+            Self::Relay,
+        ];
+        all.into_iter().find(|function| function.as_str() == name)
     }
 
     pub const fn as_str(self) -> &'static str {
@@ -182,10 +207,15 @@ impl CaseRunner {
         self.stage.set(&case.given);
         let begun = Instant::now();
         let loaded = self.load(&case.given).await?;
+        if let Ok(plugin) = &loaded {
+            for (key, value) in self.stage.cache() {
+                plugin.fill_cache(&ask::namespace_of(&case.input), key, value);
+            }
+        }
         let told = match (&loaded, ask::Question::read(case.function, &case.input)) {
-            (Ok(plugin), Ok(question)) => question.ask(plugin, &self.stage).await.map_err(Told::from),
-            (Err(problems), _) => Err(Told::invalid(problems.clone())),
-            (_, Err(message)) => Err(Told::invalid(Problem::new("", message).into())),
+            (Ok(plugin), Ok(question)) => question.ask(plugin, &self.stage).await.map_err(Unanswered::from),
+            (Err(problems), _) => Err(Unanswered::invalid(problems.clone())),
+            (_, Err(message)) => Err(Unanswered::invalid(Problem::new("", message).into())),
         };
         let plugin = loaded.ok();
         // The newest; before it comes `describe`, and nothing comes after that where the input was refused.
@@ -230,7 +260,7 @@ impl CaseRunner {
 
     async fn load_with(&self, given: &Given, grants: Grants) -> Result<Result<Plugin, Problems>, CasesError> {
         let bare = PluginSource::new(self.name.clone(), self.component.clone());
-        let source = PluginSource { settings: given.settings.clone(), grants, ..bare };
+        let source = PluginSource { settings: given.settings.clone(), grants, limits: given.limits, ..bare };
         match Plugin::alone(&self.runtime, source).await {
             Ok(plugin) => Ok(Ok(plugin)),
             Err(LoadError::Settings { problems, .. } | LoadError::Grants { problems, .. }) => Ok(Err(problems)),
@@ -238,7 +268,7 @@ impl CaseRunner {
         }
     }
 
-    fn got(&self, told: Result<ask::Answer, Told>) -> (Value, String) {
+    fn got(&self, told: Result<ask::Answer, Unanswered>) -> (Value, String) {
         let mut got = json!({});
         let stderr = match told {
             Ok(answer) => {
@@ -249,7 +279,7 @@ impl CaseRunner {
                 String::new()
             }
             Err(told) => {
-                got["failure"] = ask::failure(&told.failure);
+                got["failure"] = told_failure(&told.failure);
                 told.stderr
             }
         };
@@ -262,18 +292,18 @@ impl CaseRunner {
 }
 
 /// A call that failed, or was not made.
-struct Told {
+struct Unanswered {
     failure: Failure,
     stderr: String,
 }
 
-impl Told {
+impl Unanswered {
     fn invalid(problems: Problems) -> Self {
         Self { failure: Failure::Invalid(problems), stderr: String::new() }
     }
 }
 
-impl From<CallError> for Told {
+impl From<CallError> for Unanswered {
     fn from(error: CallError) -> Self {
         Self { failure: error.failure, stderr: error.stderr }
     }

@@ -47,7 +47,7 @@ pub type Resolver =
     Arc<dyn Fn(String, u16) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send>> + Send + Sync>;
 
 /// What stands for the whole network: an answer, or why there is none.
-type Script = Arc<dyn Fn(http::Request<Bytes>) -> Result<http::Response<Bytes>, String> + Send + Sync>;
+type Script = Arc<dyn Fn(http::Request<Bytes>) -> Result<http::Response<Bytes>, EgressError> + Send + Sync>;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -126,8 +126,8 @@ impl Egress {
 
     /// Without a network: each request is answered by the script, after the same checks of what may be reached.
     #[must_use]
-    pub fn scripted(
-        answer: impl Fn(http::Request<Bytes>) -> Result<http::Response<Bytes>, String> + Send + Sync + 'static,
+    pub(crate) fn scripted(
+        answer: impl Fn(http::Request<Bytes>) -> Result<http::Response<Bytes>, EgressError> + Send + Sync + 'static,
     ) -> Self {
         Self { script: Some(Arc::new(answer)), ..Self::default() }
     }
@@ -259,7 +259,7 @@ fn read_aloud(script: &Script, request: &Outgoing) -> Result<Incoming, EgressErr
     if let Some((name, value)) = &request.credential {
         message.headers_mut().insert(name.clone(), value.clone());
     }
-    let (head, body) = script(message).map_err(EgressError::Unreachable)?.into_parts();
+    let (head, body) = script(message)?.into_parts();
     let limit = request.response_bytes_max;
     if body.len() as u64 > limit {
         return Err(EgressError::Limit(format!(

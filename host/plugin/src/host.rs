@@ -16,6 +16,7 @@ pub(crate) use log::LogBudget;
 
 use crate::limiter::Limiter;
 use crate::reach::Reach;
+use crate::tape::Tape;
 use bytes::Bytes;
 use std::sync::Arc;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
@@ -34,6 +35,7 @@ pub(crate) struct Guest {
     pub(crate) files: Option<Files>,
     /// Of the request that the call is about, where it is about one.
     pub(crate) body: Option<Bytes>,
+    pub(crate) tape: Tape,
     pub(crate) denials: Denials,
 }
 
@@ -71,6 +73,7 @@ impl Guest {
         self.memory = Memory::none();
         self.files = None;
         self.body = None;
+        self.tape = Tape::Off;
     }
 }
 

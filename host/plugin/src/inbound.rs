@@ -4,6 +4,7 @@
 //! de-duplication; whoever keeps deliveries owns those.
 
 use crate::bindings::exports::hostler::extension::inbound as wit;
+use crate::cases::asked;
 use crate::invoke::{Call, Called, Input, invoke};
 use crate::subscription::{attributes, failure, millis, pairs, read_actions};
 use crate::{Action, CallError, Failure, KvChanges, KvReader, Plugin, Role, Subscription};
@@ -63,7 +64,8 @@ pub struct Delivery {
 impl Plugin {
     /// The topic that a subscription listens to.
     pub async fn topic(&self, subscription: &Subscription, now: Timestamp) -> Result<String, CallError> {
-        let call = Call { namespace: None, ..Call::subscribed(Role::Inbound, "topic", now, subscription) };
+        let bare = Call::subscribed(Role::Inbound, "topic", now, subscription);
+        let call = Call { namespace: None, asked: self.asked(|| asked::wake(subscription, now)), ..bare };
         let asked = self.guest_view(&call, subscription)?;
         let told = invoke(self, call, move |Called { exports, instance, store }| {
             Box::pin(async move {
@@ -86,6 +88,7 @@ impl Plugin {
             namespace: Some(endpoint.namespace.clone()),
             memory: self.memory(memory, None, &endpoint.namespace),
             body: Some(request.body.clone()),
+            asked: self.asked(|| asked::receive(endpoint, &request)),
             ..Call::bare(Some(Role::Inbound), "receive", request.at)
         };
         self.check_size(&call, "the request's body", request.body.len())?;
@@ -111,7 +114,8 @@ impl Plugin {
         memory: KvReader,
     ) -> Result<(Vec<Action>, KvChanges), CallError> {
         let memory = self.memory(memory, Some(subscription.id), &subscription.namespace);
-        let call = Call { memory, ..Call::subscribed(Role::Inbound, "select", now, subscription) };
+        let asked = self.asked(|| asked::select(subscription, delivery, now));
+        let call = Call { memory, asked, ..Call::subscribed(Role::Inbound, "select", now, subscription) };
         let asked = self.guest_view(&call, subscription)?;
         let data = self.input(&call, Input { what: "the delivery's data", text: delivery.data.to_string() })?;
         let seen = wit::Delivery {

@@ -6,16 +6,20 @@
 //! strikes, the call's future is dropped and the guest with it. Invariant: whatever happens, nothing of the call is
 //! left in the store when this returns, and the call is in the plugin's records. Must not know: roles' types.
 
+use crate::cases::Told;
 use crate::exports::Exports;
 use crate::health::CallRecord;
 use crate::host::{Denials, Files, Guest, HttpBudget, LogBudget, Memory};
 use crate::instances::Live;
 use crate::limiter::{Limiter, Refused};
 use crate::plugins::Plugin;
+use crate::recording::Made;
 use crate::surroundings::{Tail, context};
-use crate::{CallError, Failure, KvChanges, Limits, Narrowing, Role, Subscription, trap};
+use crate::tape::{Recorded, Tape};
+use crate::{CallError, Failure, Function, KvChanges, Limits, Narrowing, Recording, Role, Subscription, trap};
 use bytes::Bytes;
 use hostler_model::{Slug, SubscriptionId, Timestamp};
+use serde_json::Value;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,6 +46,8 @@ pub(crate) struct Call {
     pub(crate) memory: Memory,
     pub(crate) files: Option<Files>,
     pub(crate) body: Option<Bytes>,
+    /// What it is asked, in the form of a case, where it is to be recorded.
+    pub(crate) asked: Option<Value>,
 }
 
 impl Call {
@@ -57,6 +63,7 @@ impl Call {
             memory: Memory::none(),
             files: None,
             body: None,
+            asked: None,
         }
     }
 
@@ -101,6 +108,11 @@ pub(crate) struct Called<'a> {
 type Answer<'a, T> = Pin<Box<dyn Future<Output = wasmtime::Result<Result<T, Failure>>> + Send + 'a>>;
 
 impl Plugin {
+    /// What a call is asked, where it is to be recorded.
+    pub(crate) fn asked(&self, asked: impl FnOnce() -> Value) -> Option<Value> {
+        (self.limits().recorded_calls_max > 0).then(asked)
+    }
+
     /// The text, if the plugin may be given that much.
     #[expect(clippy::result_large_err, reason = "made once for a call that failed; a box would not pay")]
     pub(crate) fn input(&self, call: &Call, input: Input) -> Result<String, CallError> {
@@ -119,7 +131,7 @@ impl Plugin {
 }
 
 /// What the guest answered, with what it wants remembered, or how the call failed.
-pub(crate) async fn invoke<T: Send + 'static>(
+pub(crate) async fn invoke<T: Told + Send + 'static>(
     plugin: &Plugin,
     call: Call,
     act: impl for<'a> FnOnce(Called<'a>) -> Answer<'a, T> + Send + 'static,
@@ -145,12 +157,21 @@ pub(crate) async fn invoke<T: Send + 'static>(
         run(&owned, call, act).await
     });
     // Dropping this future must end the guest as well.
-    let done = AbortOnDrop(task).await.unwrap_or_else(|broken| {
+    let mut done = AbortOnDrop(task).await.unwrap_or_else(|broken| {
         let failure = Failure::Host(format!("the call broke on the host's side: {broken}"));
         Done::unmade(describe(plugin, role, function, failure))
     });
+    keep_recording(plugin, &about, &mut done);
     note(plugin, about, begun, &done);
     done.answer
+}
+
+fn keep_recording<T: Told>(plugin: &Plugin, about: &About, done: &mut Done<T>) {
+    let Some((asked, found)) = done.recorded.take() else { return };
+    let Some(function) = Function::parse(about.function) else { return };
+    let made = Made { function, at: about.now, input: asked };
+    let answer = done.answer.as_ref().map(|(value, changes)| (value.told(), changes));
+    plugin.record(Recording::of(plugin, made, &found, answer), about.function);
 }
 
 fn note<T>(plugin: &Plugin, about: About, begun: Instant, done: &Done<T>) {
@@ -178,23 +199,35 @@ struct Done<T> {
     denials: Vec<String>,
     /// Of the instance, this one included.
     calls: u32,
+    /// What it was asked and what it found, where that is to be kept.
+    recorded: Option<(Value, Recorded)>,
 }
 
 impl<T> Done<T> {
     fn unmade(error: CallError) -> Self {
-        Self { answer: Err(error), peak: 0, denials: Vec::new(), calls: 0 }
+        Self { answer: Err(error), peak: 0, denials: Vec::new(), calls: 0, recorded: None }
     }
 }
 
-async fn run<T>(plugin: &Plugin, call: Call, act: impl for<'a> FnOnce(Called<'a>) -> Answer<'a, T> + Send) -> Done<T> {
+async fn run<T>(
+    plugin: &Plugin,
+    mut call: Call,
+    act: impl for<'a> FnOnce(Called<'a>) -> Answer<'a, T> + Send,
+) -> Done<T> {
     let limits = plugin.limits();
-    let (role, function, namespace) = (call.role, call.function, call.namespace.clone());
+    let (role, function, namespace, asked) = (call.role, call.function, call.namespace.clone(), call.asked.take());
     let mut seed = [0; 32];
     if let Err(error) = getrandom::fill(&mut seed) {
         let failure = Failure::Host(format!("no random numbers: {error}"));
         return Done::unmade(describe(plugin, role, function, failure));
     }
-    let mut live = live(plugin, call, &limits, seed);
+    let tape = match (role, &asked) {
+        (Some(_), Some(_)) => Tape::recording(&seed),
+        (Some(_), None) => plugin.runtime().services().playback.tape(),
+        (None, _) => Tape::Off,
+    };
+    let course = Chance { seed: tape.seed().unwrap_or(seed), tape: tape.clone() };
+    let mut live = live(plugin, call, &limits, course);
     let (known, store) = (live.instance, &mut live.store);
     let answer = tokio::time::timeout(limits.time_max.to_std(), async {
         let instance = match known {
@@ -208,11 +241,12 @@ async fn run<T>(plugin: &Plugin, call: Call, act: impl for<'a> FnOnce(Called<'a>
     let guest = live.store.data_mut();
     guest.log.finish();
     let (peak, denials, calls) = (guest.limiter.peak(), guest.denials.take(), live.calls);
+    let recorded = asked.zip(tape.take());
     let failure = match answer {
         Ok(Ok(Ok((value, instance)))) => {
             let changes = guest.memory.take_changes();
             put_by(plugin, namespace, Live { instance: Some(instance), ..live }, &limits);
-            return Done { answer: Ok((value, changes)), peak, denials, calls };
+            return Done { answer: Ok((value, changes)), peak, denials, calls, recorded };
         }
         Ok(Ok(Err(said))) => said,
         Ok(Err(error)) => failure(&error, guest.limiter.refused(), plugin),
@@ -222,15 +256,21 @@ async fn run<T>(plugin: &Plugin, call: Call, act: impl for<'a> FnOnce(Called<'a>
     told.memory_bytes_peak = peak;
     told.stderr = live.tail.text();
     told.denials.clone_from(&denials);
-    Done { answer: Err(told), peak, denials, calls }
+    Done { answer: Err(told), peak, denials, calls, recorded }
+}
+
+/// What a guest takes for chance, and where what it finds is noted.
+struct Chance {
+    seed: [u8; 32],
+    tape: Tape,
 }
 
 /// A guest for this call: one that waits, or a store for a new one.
-fn live(plugin: &Plugin, call: Call, limits: &Limits, seed: [u8; 32]) -> Live {
+fn live(plugin: &Plugin, call: Call, limits: &Limits, chance: Chance) -> Live {
     let waiting = call.namespace.as_ref().zip(plugin.instances());
     let mut live = match waiting.and_then(|(namespace, instances)| instances.take(namespace)) {
         Some(mut live) => {
-            let next = guest(plugin, call, limits, seed, &live.tail, live.born);
+            let next = guest(plugin, call, limits, chance, &live.tail, live.born);
             let before = std::mem::replace(live.store.data_mut(), next);
             let guest = live.store.data_mut();
             // What the guest holds, it still holds; all else belongs to one call.
@@ -240,7 +280,7 @@ fn live(plugin: &Plugin, call: Call, limits: &Limits, seed: [u8; 32]) -> Live {
         }
         None => {
             let (tail, born) = (Tail::default(), Instant::now());
-            let mut store = Store::new(plugin.runtime().engine(), guest(plugin, call, limits, seed, &tail, born));
+            let mut store = Store::new(plugin.runtime().engine(), guest(plugin, call, limits, chance, &tail, born));
             store.limiter(|guest| &mut guest.limiter);
             store.epoch_deadline_async_yield_and_update(1);
             Live { store, instance: None, tail, born, calls: 0 }
@@ -268,11 +308,13 @@ fn passed_out_max(plugin: &Plugin, limits: &Limits) -> u64 {
     limits.output_bytes_max.max(body)
 }
 
-fn guest(plugin: &Plugin, call: Call, limits: &Limits, seed: [u8; 32], tail: &Tail, born: Instant) -> Guest {
+fn guest(plugin: &Plugin, mut call: Call, limits: &Limits, chance: Chance, tail: &Tail, born: Instant) -> Guest {
+    let Chance { seed, tape } = chance;
+    call.memory.tape = tape.clone();
     let mut table = wasmtime_wasi::ResourceTable::new();
     table.set_max_capacity(HANDLES_MAX);
     Guest {
-        wasi: context(call.now, born, seed, tail),
+        wasi: context(call.now, born, seed, tail, &tape),
         table,
         limiter: Limiter::new(limits.memory_bytes_max, limits.table_elements_max),
         settings: if call.role.is_none() { "{}".into() } else { plugin.settings_text() },
@@ -298,6 +340,7 @@ fn guest(plugin: &Plugin, call: Call, limits: &Limits, seed: [u8; 32], tail: &Ta
         },
         files: call.files,
         body: call.body,
+        tape,
         denials: Denials::default(),
     }
 }

@@ -7,6 +7,9 @@ use hostler_model::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// Each may have a megabyte.
+const RECORDED_CALLS_MAX: u32 = 1_000;
+
 /// The limits in force for the calls of one plugin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Limits {
@@ -40,6 +43,8 @@ pub struct Limits {
     pub faults_max: u32,
     /// Calls that one instance serves, all of one namespace; 1: each call has an instance of its own.
     pub calls_per_instance_max: u32,
+    /// Calls that are recorded and kept, the newest ones, at most 1,000; 0: none is.
+    pub recorded_calls_max: u32,
 }
 
 impl Default for Limits {
@@ -60,6 +65,7 @@ impl Default for Limits {
             kv_bytes_max: 4 << 20,
             faults_max: 5,
             calls_per_instance_max: 1,
+            recorded_calls_max: 0,
         }
     }
 }
@@ -98,6 +104,8 @@ pub struct LimitSettings {
     pub faults_max: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls_per_instance_max: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_calls_max: Option<u32>,
 }
 
 impl LimitSettings {
@@ -133,6 +141,7 @@ impl Limits {
             kv_bytes_max: set.kv_bytes_max.unwrap_or(self.kv_bytes_max),
             faults_max: set.faults_max.unwrap_or(self.faults_max),
             calls_per_instance_max: set.calls_per_instance_max.unwrap_or(self.calls_per_instance_max),
+            recorded_calls_max: set.recorded_calls_max.unwrap_or(self.recorded_calls_max).min(RECORDED_CALLS_MAX),
         }
     }
 
@@ -158,6 +167,7 @@ impl Limits {
             // How patient a host is, and what it keeps, is not the plugin's to say.
             faults_max: self.faults_max,
             calls_per_instance_max: self.calls_per_instance_max,
+            recorded_calls_max: self.recorded_calls_max,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: `through` is one of the cursors that were given, or the one before them.
 
 use crate::bindings::exports::hostler::extension::outbound as wit;
+use crate::cases::asked;
 use crate::invoke::{Call, Called, invoke};
 use crate::subscription::{attributes, failure, millis, read_actions};
 use crate::{Action, CallError, Failure, KvChanges, KvReader, Plugin, Role, Subscription};
@@ -40,7 +41,8 @@ impl Plugin {
         memory: KvReader,
     ) -> Result<Handled, CallError> {
         let memory = self.memory(memory, Some(subscription.id), &subscription.namespace);
-        let call = Call { memory, ..Call::subscribed(Role::Outbound, "handle", now, subscription) };
+        let asked = self.asked(|| asked::handle(subscription, events, now));
+        let call = Call { memory, asked, ..Call::subscribed(Role::Outbound, "handle", now, subscription) };
         let asked = self.guest_view(&call, subscription)?;
         let seen: Vec<_> = events.iter().map(guest_event).collect();
         self.check_size(&call, "the events", seen.iter().map(|event| event.data.len()).sum())?;

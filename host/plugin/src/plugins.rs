@@ -18,14 +18,14 @@ use crate::reach::Reach;
 use crate::runtime::Loaded;
 use crate::world::Face;
 use crate::{
-    CallError, Capability, CompileError, Failure, Grants, KvReader, LimitSettings, Limits, Manifest, Narrowing, Role,
-    Runtime, oci, world,
+    CallError, Capability, CompileError, Failure, Grants, KvReader, LimitSettings, Limits, Manifest, Narrowing,
+    Recording, Role, Runtime, oci, world,
 };
 use hostler_model::{Problem, Problems, Slug, SubscriptionId, Timestamp};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use wasmtime::component::InstancePre;
@@ -121,9 +121,25 @@ pub struct Plugins {
     by_name: Arc<RwLock<BTreeMap<Slug, Plugin>>>,
     unready: Arc<RwLock<BTreeMap<Slug, String>>>,
     runtime: Runtime,
-    quarantines: mpsc::UnboundedSender<Quarantine>,
-    told: Arc<std::sync::Mutex<Option<mpsc::UnboundedReceiver<Quarantine>>>>,
+    reports: Reports,
+    told: Arc<Mutex<Option<Heard>>>,
 }
+
+/// What calls come to that concerns more than their caller.
+#[derive(Clone)]
+struct Reports {
+    quarantines: mpsc::UnboundedSender<Quarantine>,
+    recordings: mpsc::Sender<Recording>,
+}
+
+/// The other end of it.
+pub struct Heard {
+    pub quarantines: mpsc::UnboundedReceiver<Quarantine>,
+    pub recordings: mpsc::Receiver<Recording>,
+}
+
+/// Recordings that wait to be kept; where more come at once than can be kept, some are not.
+const RECORDINGS_WAITING_MAX: usize = 16;
 
 impl Plugins {
     /// Loads the built-ins and what the config names. One that fails keeps no other from loading.
@@ -139,10 +155,12 @@ impl Plugins {
         for name in BUILTINS.iter().filter_map(|(name, _)| Slug::parse(name).ok()) {
             wanted.entry(name.clone()).or_insert_with(|| PluginSource::builtin(name));
         }
-        let (quarantines, told) = mpsc::unbounded_channel();
-        let told = Arc::new(std::sync::Mutex::new(Some(told)));
+        let (quarantines, quarantined) = mpsc::unbounded_channel();
+        let (recordings, recorded) = mpsc::channel(RECORDINGS_WAITING_MAX);
+        let heard = Heard { quarantines: quarantined, recordings: recorded };
+        let (reports, told) = (Reports { quarantines, recordings }, Arc::new(Mutex::new(Some(heard))));
         let (by_name, unready) = (Arc::default(), Arc::default());
-        let this = Self { by_name, unready, runtime: runtime.clone(), quarantines, told };
+        let this = Self { by_name, unready, runtime: runtime.clone(), reports, told };
         for (_, source) in wanted {
             if let Err(error) = this.add(source).await {
                 errors.push(error);
@@ -162,7 +180,7 @@ impl Plugins {
     pub async fn prepare(&self, source: PluginSource) -> Result<Plugin, LoadError> {
         let before =
             self.get(source.name.as_str()).map(|plugin| (plugin.digest().to_owned(), plugin.inner.known.clone()));
-        let belongs = Belongs { quarantines: Some(self.quarantines.clone()), before };
+        let belongs = Belongs { reports: Some(self.reports.clone()), before };
         Plugin::load(&self.runtime, source, belongs, Settings::Now).await
     }
 
@@ -200,8 +218,8 @@ impl Plugins {
         Plugin::load(&self.runtime, PluginSource::new(name, component), Belongs::default(), Settings::Later).await
     }
 
-    /// What is quarantined from now on, for the one who asks first.
-    pub fn quarantines(&self) -> Option<mpsc::UnboundedReceiver<Quarantine>> {
+    /// What is quarantined and recorded from now on, for the one who asks first.
+    pub fn reports(&self) -> Option<Heard> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -285,7 +303,7 @@ struct Inner {
 /// The list that a plugin is loaded for; the default: none.
 #[derive(Clone, Default)]
 struct Belongs {
-    quarantines: Option<mpsc::UnboundedSender<Quarantine>>,
+    reports: Option<Reports>,
     /// The one in whose place it comes.
     before: Option<(String, Arc<Kept>)>,
 }
@@ -534,11 +552,32 @@ impl Plugin {
     pub(crate) fn ended(&self, record: CallRecord, error: Option<&CallError>) {
         let Some(reason) = self.inner.known.health.ended(record, error, self.limits().faults_max) else { return };
         tracing::error!("plugin {} is quarantined: {reason}", self.name());
-        if let Some(quarantines) = &self.inner.belongs.quarantines {
+        if let Some(reports) = &self.inner.belongs.reports {
             let (plugin, digest) = (self.name().clone(), self.digest().to_owned());
             // Nobody listens in a host that is stopping.
-            drop(quarantines.send(Quarantine { plugin, digest, reason }));
+            drop(reports.quarantines.send(Quarantine { plugin, digest, reason }));
         }
+    }
+
+    /// None: there was more of it than a recording may hold.
+    pub(crate) fn record(&self, recording: Option<Recording>, function: &'static str) {
+        let lost = match (recording, &self.inner.belongs.reports) {
+            (Some(recording), Some(reports)) => reports.recordings.try_send(recording).is_err(),
+            (Some(_), None) => false,
+            (None, _) => {
+                tracing::warn!("plugin {}: a call of {function} is too large to be recorded", self.name());
+                return;
+            }
+        };
+        if lost {
+            tracing::warn!("plugin {}: a call of {function} is not recorded, others wait already", self.name());
+        }
+    }
+
+    /// Puts something where calls of one namespace keep what may be forgotten.
+    pub(crate) fn fill_cache(&self, namespace: &Slug, key: String, value: Vec<u8>) {
+        // Nothing that could be refused: the caller has no more than the cache takes.
+        drop(self.inner.known.cache.set(namespace.as_str(), key, value));
     }
 
     /// Whether it is granted any HTTP at all.
@@ -550,10 +589,12 @@ impl Plugin {
         self.described.as_ref().map(|described| &described.gate)
     }
 
-    /// Those that wait to be called again. None: it keeps none.
+    /// Those that wait to be called again. None: it keeps none, also where calls are recorded, since what an instance
+    /// remembers by itself is on no record.
     pub(crate) fn instances(&self) -> Option<&Arc<Instances>> {
         let described = self.described.as_ref()?;
-        (described.limits.calls_per_instance_max > 1).then_some(&described.instances)
+        (described.limits.calls_per_instance_max > 1 && described.limits.recorded_calls_max == 0)
+            .then_some(&described.instances)
     }
 
     pub(crate) fn rates(&self) -> &Rates {

@@ -6,6 +6,7 @@
 
 use crate::capability::{SecretGrant, Wants, allows};
 use crate::egress::{Admission, Egress};
+use crate::tape::{Course, Tape};
 use crate::target::{Target, UrlPattern};
 use crate::{Capability, Grants, Narrowing, Use};
 use hostler_model::Slug;
@@ -57,6 +58,24 @@ impl Default for SecretReader {
 pub struct Services {
     pub egress: Egress,
     pub secrets: SecretReader,
+    /// For calls that are made again; the default: chance and time are real.
+    pub playback: Playback,
+}
+
+/// Chance, time and uses of secrets of a recorded call, for the next call of a role.
+#[derive(Clone, Default)]
+pub struct Playback {
+    course: Option<Arc<dyn Fn() -> Option<Course> + Send + Sync>>,
+}
+
+impl Playback {
+    pub(crate) fn of(course: impl Fn() -> Option<Course> + Send + Sync + 'static) -> Self {
+        Self { course: Some(Arc::new(course)) }
+    }
+
+    pub(crate) fn tape(&self) -> Tape {
+        self.course.as_ref().and_then(|course| course()).map_or(Tape::Off, Tape::playing)
+    }
 }
 
 impl fmt::Debug for Services {

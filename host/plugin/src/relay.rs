@@ -1,6 +1,7 @@
 //! The relay role: passes on what a job reports to the address that its sender gave.
 
 use crate::bindings::exports::hostler::relay::relay as wit;
+use crate::cases::asked;
 use crate::invoke::{Call, Called, Input, describe, invoke};
 use crate::subscription::{attributes, failure, millis};
 use crate::target::{Target, UrlPattern};
@@ -39,6 +40,7 @@ impl Plugin {
         // Whatever is granted: a report goes to who asked for it and to nobody else.
         let narrowing = Narrowing { http: Some(vec![UrlPattern::origin_of(&callback)]), secrets: None };
         let call = Call {
+            asked: self.asked(|| asked::relay(&report, attempt)),
             namespace: Some(report.namespace),
             body: Some(report.body.clone()),
             narrowing: Arc::new(narrowing),

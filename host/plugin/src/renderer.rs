@@ -3,6 +3,7 @@
 //! Invariant: a file that is named lies below the folder that the host will look in: no absolute path, no `..`.
 
 use crate::bindings::exports::hostler::renderer::renderer as wit;
+use crate::cases::asked;
 use crate::host::Files;
 use crate::invoke::{Call, Called, Input, invoke};
 use crate::subscription::{attributes, failure, pairs};
@@ -52,6 +53,7 @@ pub struct Rendered {
 impl Plugin {
     pub async fn render(&self, request: RenderRequest, templates: Files) -> Result<Rendered, CallError> {
         let call = Call {
+            asked: self.asked(|| asked::render(&request)),
             namespace: Some(request.namespace),
             files: Some(templates),
             ..Call::bare(Some(Role::Renderer), "render", request.now)

@@ -3,6 +3,7 @@
 //!
 //! Invariant: what a guest can observe here follows from the call's instant and seed, but for the time it takes itself.
 
+use crate::tape::Tape;
 use hostler_model::Timestamp;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
@@ -18,13 +19,13 @@ const TAIL_BYTES: usize = 64 << 10;
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
 
 /// `born`: when the guest was made. Its monotonic clock counts from there, over all its calls.
-pub(crate) fn context(now: Timestamp, born: Instant, seed: [u8; 32], tail: &Tail) -> WasiCtx {
+pub(crate) fn context(now: Timestamp, born: Instant, seed: [u8; 32], tail: &Tail, tape: &Tape) -> WasiCtx {
     let mut builder = WasiCtxBuilder::new();
     builder
         .stdout(tail.clone())
         .stderr(tail.clone())
-        .wall_clock(CallClock { now, begun: Instant::now() })
-        .monotonic_clock(CallClock { now, begun: born })
+        .wall_clock(CallClock { now, begun: Instant::now(), tape: tape.clone() })
+        .monotonic_clock(CallClock { now, begun: born, tape: tape.clone() })
         .secure_random(Seeded::new(seed, b'S'))
         .insecure_random(Seeded::new(seed, b'I'))
         .insecure_random_seed(u128::from_le_bytes(Seeded::new(seed, b'H').take()))
@@ -36,6 +37,7 @@ pub(crate) fn context(now: Timestamp, born: Instant, seed: [u8; 32], tail: &Tail
 struct CallClock {
     now: Timestamp,
     begun: Instant,
+    tape: Tape,
 }
 
 impl HostWallClock for CallClock {
@@ -44,7 +46,7 @@ impl HostWallClock for CallClock {
     }
 
     fn now(&self) -> Duration {
-        Duration::from_millis(u64::try_from(self.now.0).unwrap_or(0)) + self.begun.elapsed()
+        Duration::from_millis(u64::try_from(self.now.0).unwrap_or(0)) + self.tape.elapsed(self.begun.elapsed())
     }
 }
 
@@ -54,7 +56,7 @@ impl HostMonotonicClock for CallClock {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        u64::try_from(self.tape.elapsed(self.begun.elapsed()).as_nanos()).unwrap_or(u64::MAX)
     }
 }
 

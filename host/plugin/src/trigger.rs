@@ -4,6 +4,7 @@
 //! params that are objects, sizes). Must not know: timers, fires, overlap and catch-up; the engine owns those.
 
 use crate::bindings::exports::hostler::trigger::trigger as wit;
+use crate::cases::asked;
 use crate::host::Memory;
 use crate::invoke::{Call, Called, invoke};
 use crate::subscription::{failure, millis, read_actions};
@@ -40,7 +41,8 @@ impl Plugin {
         after: Timestamp,
         count: u32,
     ) -> Result<Vec<Instant>, CallError> {
-        let call = self.call_of("upcoming", subscription, after, Memory::none());
+        let mut call = self.call_of("upcoming", subscription, after, Memory::none());
+        call.asked = self.asked(|| asked::upcoming(subscription, after, count));
         let asked = self.guest_view(&call, subscription)?;
         let since = millis(after);
         let told = invoke(self, call, move |Called { exports, instance, store }| {
@@ -57,7 +59,8 @@ impl Plugin {
     /// subscription under way.
     pub async fn wake(&self, subscription: &Subscription, at: Timestamp, memory: KvReader) -> Result<Woken, CallError> {
         let memory = self.memory(memory, Some(subscription.id), &subscription.namespace);
-        let call = self.call_of("wake", subscription, at, memory);
+        let mut call = self.call_of("wake", subscription, at, memory);
+        call.asked = self.asked(|| asked::wake(subscription, at));
         let asked = self.guest_view(&call, subscription)?;
         let told = invoke(self, call, move |Called { exports, instance, store }| {
             Box::pin(async move {

@@ -92,7 +92,7 @@ fn upcoming(foe: &Plugin, how: &'static str) -> Call {
     })
 }
 
-fn act(tool: &Plugin, act: Value) -> Call {
+fn act(tool: &Plugin, act: &Value) -> Call {
     let (tool, subscription) = (tool.clone(), subscription(json!({ "act": act })));
     Arc::new(move || {
         let (tool, subscription) = (tool.clone(), subscription.clone());
@@ -179,15 +179,15 @@ fn misuses(foe: &Plugin, tool: &Plugin, greedy: &Plugin, drip: &str, never: &str
         one("handles without end", upcoming(foe, "handles"), 0, trapped),
         one("flood of log lines", upcoming(foe, "flood-log"), 0, answered),
         one("flood on stderr", upcoming(foe, "flood-stderr"), 0, trapped),
-        one("kv: too much at once", act(tool, json!({"op": "kv-fill", "count": 900})), 0, over_a_limit),
-        one("kv: looking for ever", act(tool, json!({"op": "kv-look", "count": 10_000_000})), 0, |told| {
+        one("kv: too much at once", act(tool, &json!({"op": "kv-fill", "count": 900})), 0, over_a_limit),
+        one("kv: looking for ever", act(tool, &json!({"op": "kv-look", "count": 10_000_000})), 0, |told| {
             late(told) || over_a_limit(told)
         }),
-        one("refusals without end", act(tool, json!({"op": "deny-flood", "count": 1_000_000})), 0, late),
-        one("HTTP that never answers", act(tool, json!({"op": "http", "url": never})), 0, |told| {
+        one("refusals without end", act(tool, &json!({"op": "deny-flood", "count": 1_000_000})), 0, late),
+        one("HTTP that never answers", act(tool, &json!({"op": "http", "url": never})), 0, |told| {
             late(told) || told.as_ref().is_ok_and(|told| told["refused"] == "unreachable")
         }),
-        one("HTTP a byte at a time", act(tool, json!({"op": "http", "url": drip})), 0, |told| {
+        one("HTTP a byte at a time", act(tool, &json!({"op": "http", "url": drip})), 0, |told| {
             late(told) || told.as_ref().is_ok_and(|told| told["refused"] == "unreachable")
         }),
         one("trap", upcoming(foe, "panic"), 0, trapped),

@@ -44,7 +44,11 @@ fn secrets() -> SecretReader {
 }
 
 fn place() -> House {
-    house_with(Services { egress: Egress::default().with_resolver(resolver()), secrets: secrets() })
+    house_with(Services {
+        egress: Egress::default().with_resolver(resolver()),
+        secrets: secrets(),
+        ..Services::default()
+    })
 }
 
 fn url(text: &str) -> UrlPattern {
@@ -180,7 +184,11 @@ async fn the_address_that_was_checked_is_the_one_that_is_connected_to() {
         let address = if first { [203, 0, 113, 1] } else { [127, 0, 0, 1] };
         Box::pin(async move { Ok(vec![SocketAddr::from((address, port))]) })
     });
-    let house = house_with(Services { egress: Egress::default().with_resolver(changing), secrets: secrets() });
+    let house = house_with(Services {
+        egress: Egress::default().with_resolver(changing),
+        secrets: secrets(),
+        ..Services::default()
+    });
     let grants =
         Grants { http: vec![http(&format!("http://named.example:{}/", server.port), false)], ..Grants::default() };
     let plugin = loaded(&house, grants, LimitSettings::default()).await;
@@ -320,7 +328,7 @@ async fn keys_sign_what_others_verify() {
         let value = if name.as_str() == "rsa" { &read[1] } else { &read[0] };
         Ok(vec![SecretBytes::new(value.clone())])
     });
-    let house = house_with(Services { egress: Egress::default(), secrets });
+    let house = house_with(Services { secrets, ..Services::default() });
     let with = |stored: &str| Grants {
         secrets: [(slug("keys"), secret(stored, &["sign:ed25519", "verify:ed25519", "sign:rsa-pkcs1-sha256"]))].into(),
         ..Grants::default()
@@ -362,7 +370,7 @@ async fn a_plugin_that_breaks_again_and_again_is_called_no_more_until_it_is_let(
     let limits = LimitSettings { faults_max: Some(3), ..LimitSettings::default() };
     let source = hostler_plugin::PluginSource { limits, ..source("foe", &support::hostile()) };
     let all = plugins(&house, vec![source]).await;
-    let mut quarantines = all.quarantines().expect("nobody asked before");
+    let mut quarantines = all.reports().expect("nobody asked before").quarantines;
     let foe = all.get("foe").expect("loaded");
     let call = |how: &'static str| {
         let foe = foe.clone();

@@ -7,9 +7,9 @@ mod support;
 use bytes::Bytes;
 use hostler_model::{Duration, Timestamp};
 use hostler_plugin::{
-    Action, BuildInput, Content, DocumentKind, Egress, Endpoint, Failure, Files, Grants, HttpGrant, KvReader,
-    LimitSettings, Machine, OutboundEvent, Part, Plugin, Received, RenderRequest, Report, Role, SecretBytes,
-    SecretGrant, SecretReader, Services, UrlPattern, Use,
+    Action, BuildInput, Content, DocumentKind, Endpoint, Failure, Files, Grants, HttpGrant, KvReader, LimitSettings,
+    Machine, OutboundEvent, Part, Plugin, Received, RenderRequest, Report, Role, SecretBytes, SecretGrant,
+    SecretReader, Services, UrlPattern, Use,
 };
 use serde_json::{Value, json};
 use server::Server;
@@ -19,7 +19,7 @@ const AT: Timestamp = Timestamp(1_700_000_000_000);
 
 fn place() -> House {
     let secrets = SecretReader::new(|_, _| Ok(vec![SecretBytes::new(b"webhook-key".to_vec())]));
-    house_with(Services { egress: Egress::default(), secrets })
+    house_with(Services { secrets, ..Services::default() })
 }
 
 async fn loaded(house: &House, limits: LimitSettings) -> Plugin {

@@ -7,12 +7,15 @@
 use crate::connection::Shared;
 use crate::crypt::{Cipher, KEY_BYTES, Ring, random};
 use crate::{Error, NamespaceId, Store, WriteTx, folder};
+use hostler_model::Timestamp;
 use rusqlite::{Connection, params};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use zeroize::Zeroizing;
 
 pub(crate) const KEY: &str = "key";
+/// Recordings sealed anew in one transaction.
+const RECORDINGS_SLICE: u32 = 8;
 
 /// Where the keys come from.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -60,6 +63,8 @@ pub struct Resealing {
     kv: Option<[String; 4]>,
     kv_done: bool,
     secrets: Option<(i64, String, i64)>,
+    secrets_done: bool,
+    recordings: i64,
     /// Values sealed anew so far.
     pub sealed: u64,
     /// Nothing is left that an older key sealed.
@@ -87,7 +92,8 @@ pub(crate) fn ring(dir: &Path, source: &KeySource, connection: &Connection, data
 
 /// Whether something was sealed under a key that ought to be there.
 fn needed(connection: &Connection, database: &Path) -> Result<bool, Error> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM kv) OR EXISTS (SELECT 1 FROM secret_version)";
+    let sql = "SELECT EXISTS (SELECT 1 FROM kv) OR EXISTS (SELECT 1 FROM secret_version)
+                   OR EXISTS (SELECT 1 FROM plugin_recording)";
     connection.query_row(sql, [], |row| row.get(0)).map_err(|source| Error::sql(database, source))
 }
 
@@ -161,8 +167,10 @@ impl WriteTx<'_> {
     /// Seals up to `limit` values anew that an older key sealed, from where `at` stands.
     pub fn reseal(&mut self, at: &mut Resealing, limit: u32) -> Result<(), Error> {
         let left = if at.kv_done { limit } else { self.reseal_kv(at, limit)? };
-        if at.kv_done && left > 0 {
+        if at.kv_done && !at.secrets_done && left > 0 {
             self.reseal_secrets(at, left)?;
+        } else if at.secrets_done {
+            self.reseal_recordings(at)?;
         }
         Ok(())
     }
@@ -206,7 +214,7 @@ impl WriteTx<'_> {
             limit
         ];
         let rows: Vec<Row> = self.list(sql, values, |row| Ok((row.take()?, row.take()?, row.take()?, row.take()?)))?;
-        at.done = (rows.len() as u32) < limit;
+        at.secrets_done = (rows.len() as u32) < limit;
         for (namespace, name, version, sealed) in rows {
             let place = crate::secrets::place(namespace, &name, version);
             if let Some(anew) = self.resealed(&place.each_ref().map(String::as_str), &sealed, "secret", &name)? {
@@ -216,6 +224,27 @@ impl WriteTx<'_> {
                 at.sealed += 1;
             }
             at.secrets = Some((namespace.0, name, version.cast_signed()));
+        }
+        Ok(())
+    }
+
+    /// A few at a time: each may be large.
+    fn reseal_recordings(&mut self, at: &mut Resealing) -> Result<(), Error> {
+        let sql = "SELECT id, namespace_id, plugin, digest, function, at, content FROM plugin_recording
+                   WHERE id > ?1 ORDER BY id LIMIT ?2";
+        type Row = (i64, NamespaceId, String, String, String, Timestamp, Vec<u8>);
+        let rows: Vec<Row> = self.list(sql, params![at.recordings, RECORDINGS_SLICE], |row| {
+            Ok((row.take()?, row.take()?, row.take()?, row.take()?, row.take()?, row.take()?, row.take()?))
+        })?;
+        at.done = (rows.len() as u32) < RECORDINGS_SLICE;
+        for (id, namespace, plugin, digest, function, when, sealed) in rows {
+            let place = crate::recordings::place(namespace, &plugin, &digest, &function, when);
+            let key = format!("recording {id}");
+            if let Some(anew) = self.resealed(&place.each_ref().map(String::as_str), &sealed, &plugin, &key)? {
+                self.execute("UPDATE plugin_recording SET content = ?2 WHERE id = ?1", params![id, anew])?;
+                at.sealed += 1;
+            }
+            at.recordings = id;
         }
         if at.done {
             let sealed = self.cipher().seal(&CHECK, b"hostler");

@@ -8,8 +8,12 @@ use hostler_model::Timestamp;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 
-pub(crate) const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql"), include_str!("migrations/0003.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+    include_str!("migrations/0004.sql"),
+];
 
 /// `HSTL`
 pub(crate) const APPLICATION_ID: i32 = 0x4853_544C;

@@ -98,6 +98,7 @@ impl WriteTx<'_> {
     pub fn delete_plugin(&mut self, namespace: NamespaceId, name: &Slug) -> Result<bool, Error> {
         let place = params![namespace.0, name.as_str()];
         self.execute("DELETE FROM kv WHERE namespace_id = ?1 AND plugin = ?2", place)?;
+        self.execute("DELETE FROM plugin_recording WHERE namespace_id = ?1 AND plugin = ?2", place)?;
         self.execute("DELETE FROM kv_usage WHERE namespace_id = ?1 AND plugin = ?2", place)?;
         Ok(self.execute("DELETE FROM plugin WHERE namespace_id = ?1 AND name = ?2", place)? == 1)
     }

@@ -103,6 +103,9 @@ fn all() -> Routes {
         .add(needs(Plugin, Read), routes!(plugins::list_plugins))
         .add(needs(Plugin, Read), routes!(plugins::get_plugin))
         .add(needs(Plugin, Read), routes!(plugins::list_plugin_calls))
+        .add(needs(Plugin, Read), routes!(plugins::list_plugin_recordings))
+        // It shows what senders sent and what the plugin keeps.
+        .add(needs(Plugin, Change), routes!(plugins::get_plugin_recording))
         .add(needs(Plugin, Create), routes!(plugins::upload_component))
         .add(needs(Plugin, Create), routes!(plugins::begin_plugin_operation))
         .add(needs(Plugin, Read), routes!(plugins::get_plugin_operation))

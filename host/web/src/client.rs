@@ -12,10 +12,10 @@ pub use transport::ClientError;
 use crate::types::{
     Attempt, Backup, BackupCreate, BundleQuery, Cancel, Collect, Collected, Event, EventQuery, Explanation, Fire,
     FollowQuery, Health, KeyRotated, Listing, LogBatch, LogQuery, LogRecord, Operation, OperationRequest, PageQuery,
-    Pipeline, Plugin, PluginCall, PluginChange, PreviewQuery, RegisterQuery, Registered, Release, Retry, RetryWith,
-    Run, RunDetail, RunQuery, RunStart, RunStarted, Secret, SecretValue, StoredComponent, Subscribe, Subscription,
-    SubscriptionQuery, Task, TaskQuery, UninstallQuery, Upcoming, UploadQuery, Validated, Version, VersionSummary,
-    Whoami,
+    Pipeline, Plugin, PluginCall, PluginChange, PluginRecording, PreviewQuery, RegisterQuery, Registered, Release,
+    Retry, RetryWith, Run, RunDetail, RunQuery, RunStart, RunStarted, Secret, SecretValue, StoredComponent, Subscribe,
+    Subscription, SubscriptionQuery, Task, TaskQuery, UninstallQuery, Upcoming, UploadQuery, Validated, Version,
+    VersionSummary, Whoami,
 };
 use bytes::Bytes;
 use hostler_model::Slug;
@@ -284,6 +284,16 @@ impl Client {
     /// Newest first.
     pub async fn plugin_calls(&self, namespace: &Slug, plugin: &str) -> Result<Vec<PluginCall>> {
         Ok(self.get::<Listing<PluginCall>>(plugin_path(namespace, plugin, "/calls")).await?.items)
+    }
+
+    /// Newest first.
+    pub async fn plugin_recordings(&self, namespace: &Slug, plugin: &str) -> Result<Vec<PluginRecording>> {
+        Ok(self.get::<Listing<PluginRecording>>(plugin_path(namespace, plugin, "/recordings")).await?.items)
+    }
+
+    /// A file of cases with this one.
+    pub async fn plugin_recording(&self, namespace: &Slug, plugin: &str, recording: &str) -> Result<serde_json::Value> {
+        self.get(plugin_path(namespace, plugin, &format!("/recordings/{}", segment(recording)))).await
     }
 
     pub async fn upload_component(&self, namespace: &Slug, component: Bytes, name: &str) -> Result<StoredComponent> {

@@ -24,8 +24,8 @@ pub use pipelines::{
 pub use plugins::{
     BrokenSubscription, BundleQuery, Capability, Collect, Collected, Comparison, Inspection, Operation,
     OperationAction, OperationError, OperationPath, OperationRequest, OperationStatus, Plugin, PluginCall,
-    PluginChange, PluginCounts, PluginLine, PluginPath, PluginSource, PluginStatus, StoredComponent, UninstallQuery,
-    UploadQuery,
+    PluginChange, PluginCounts, PluginLine, PluginPath, PluginRecording, PluginSource, PluginStatus, RecordingPath,
+    StoredComponent, UninstallQuery, UploadQuery,
 };
 pub use runs::{
     Actor, Attempt, AttemptStatus, Cancel, Exit, Explanation, LogBatch, LogQuery, LogRecord, LogStream, NumberPath,

@@ -34,6 +34,7 @@ pub(crate) fn act(told: &Value) -> Value {
             })
         }
         "kv-set" => kv::set(&text("scope"), &text("key"), text("value").as_bytes()).map(|()| Value::Null),
+        "kv-keys" => kv::keys(&text("scope"), &text("prefix"), None, 10).map(Value::from),
         "kv-fill" => (0..told["count"].as_u64().unwrap_or(1))
             .try_for_each(|n| kv::set("plugin", &format!("key-{n}"), &vec![b'x'; 60_000]))
             .map(|()| Value::Null),

@@ -1,7 +1,8 @@
 //! Which builder reads a file: the one that was named, else the only one of the config and of the binary that is meant
-//! for files of this name.
+//! for files of this name, else the only one that is installed on the host.
 //!
-//! Invariant: where two could be meant, none is taken. Must not know: what is in the file.
+//! Invariants: where two could be meant, none is taken; what is installed on a host reads no file that a builder of
+//! this machine reads. Must not know: what is in the file.
 
 use super::{Named, installed};
 use crate::config::Config;
@@ -43,6 +44,11 @@ pub(super) async fn builder(
             Err(error) => broken.push(chain(&error)),
         }
     }
+    if fitting.is_empty()
+        && let Some(found) = installed::fetch_for(ctx, config, name).await?
+    {
+        return load_plugin(runtime, config, found).await.map_err(|error| not_loaded(&error));
+    }
     match fitting.len() {
         1 => Ok(fitting.remove(0)),
         0 => {
@@ -52,11 +58,16 @@ pub(super) async fn builder(
                 .hint("name one with --builder; a JSON document has a name that ends in `.json`, or comes from `-`"))
         }
         _ => {
-            let names: Vec<_> = fitting.iter().map(|plugin| format!("`{}`", plugin.name())).collect();
-            let message = format!("files named like `{name}` are read by {}", names.join(" and "));
-            Err(Failure::invalid(message).hint("say which with --builder"))
+            let names: Vec<_> = fitting.iter().map(Plugin::name).collect();
+            Err(several(name, &names))
         }
     }
+}
+
+pub(super) fn several(file: &str, builders: &[&Slug]) -> Failure {
+    let names: Vec<_> = builders.iter().map(|name| format!("`{name}`")).collect();
+    Failure::invalid(format!("files named like `{file}` are read by {}", names.join(" and ")))
+        .hint("say which with --builder")
 }
 
 /// The plugins of the config, whose roles are in their components only, and the builders of the binary.

@@ -3,14 +3,31 @@
 //! Invariant: the component is the one that the host calls by this name, checked by its digest. Must not know: what it
 //! builds.
 
+use super::choose::several;
 use crate::config::Config;
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, chain};
 use hostler_model::{Kind, Slug};
 use hostler_plugin::oci::{Digest, DigestError, Store};
-use hostler_plugin::{Component, PluginSource};
+use hostler_plugin::{Component, PluginSource, builds};
 use hostler_web::types::{Plugin, PluginStatus};
+
+/// The only builder on the host that is meant for files of this name. None: there is none, or no host answers.
+pub(super) async fn fetch_for(ctx: &Context, config: &Config, file: &str) -> Result<Option<PluginSource>, Failure> {
+    let Ok(client) = ctx.client() else { return Ok(None) };
+    let all = match client.plugins(&ctx.namespace).await {
+        Ok(all) => all,
+        Err(error) if error.is_unreachable() || error.kind() == Kind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let fitting: Vec<_> = all.iter().filter(|one| one.installed && builds(&one.entries, file)).collect();
+    match fitting.as_slice() {
+        [] => Ok(None),
+        [one] => fetch(ctx, config, &one.name).await,
+        _ => Err(several(file, &fitting.iter().map(|one| &one.name).collect::<Vec<_>>())),
+    }
+}
 
 /// None: no host answers, or nothing of that name is installed on it.
 pub(super) async fn fetch(ctx: &Context, config: &Config, name: &Slug) -> Result<Option<PluginSource>, Failure> {

@@ -51,6 +51,7 @@ enum Command {
     Calls {
         plugin: Slug,
     },
+    Recordings(manage::Recordings),
     Bundle(manage::Bundle),
     Gc(manage::Gc),
     Dev(manage::Dev),
@@ -114,6 +115,7 @@ impl Command {
             Self::Uninstall(command) => command.run(ctx, client).await,
             Self::Logs(command) => command.run(ctx, client).await,
             Self::Calls { plugin } => show::calls(ctx, &client.plugin_calls(&ctx.namespace, plugin.as_str()).await?),
+            Self::Recordings(command) => command.run(ctx, client).await,
             Self::Bundle(command) => command.run(ctx, client).await,
             Self::Gc(command) => command.run(ctx, client).await,
             Self::Dev(command) => command.run(ctx, client).await,

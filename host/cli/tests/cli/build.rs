@@ -246,6 +246,14 @@ fn a_builder_that_is_installed_on_the_host_is_brought_here() {
     home.run(&["plugin", "install", &hostile, "--as", "foe", "--yes"]).ok();
     let file = home.file("good.hostile", "");
     assert_eq!(home.run(&["up", &file, "--builder", "foe"]).ok(), "good: version 1 registered, released\n");
+    // By the name of the file alone, as `*.hostile` stands in its manifest.
+    assert_eq!(home.run(&["up", &file]).ok(), "good: unchanged, version 1, released\n");
+    let entries = home.run(&["plugin", "get", "foe", "--json"]).json()["entries"].clone();
+    assert!(entries.to_string().contains("*.hostile"), "{entries}");
+    home.run(&["plugin", "install", &hostile, "--as", "twin", "--yes"]).ok();
+    let both = home.run(&["up", &file]);
+    assert!(both.code == 2 && both.err.contains("are read by `foe` and `twin`"), "{}", both.err);
+    home.run(&["plugin", "uninstall", "twin"]).ok();
     home.run(&["plugin", "disable", "foe"]).ok();
     let ran = home.run(&["up", &file, "--builder", "foe"]);
     assert!(ran.code == 9 && ran.err.contains("plugin `foe` is not to be called on this host"), "{}", ran.err);

@@ -235,3 +235,42 @@ fn a_backup_holds_what_is_installed() {
     until("it is compiled", || shown()["status"] == "active");
     assert_eq!(shown()["grants"]["kv"], true);
 }
+
+#[test]
+fn a_recorded_call_is_listed_printed_and_made_again_without_the_host() {
+    let home = Home::new();
+    let _host = home.serve();
+    let file = versatile();
+    home.run(&["plugin", "install", &file, "--as", "tool", "--yes"]).ok();
+    home.file("hello.json", HELLO);
+    home.run(&["up", "hello.json"]).ok();
+    let nothing = home.run(&["plugin", "test", &file, "--replay", "tool"]);
+    assert!(nothing.code == 6 && nothing.err.contains("recorded_calls_max"), "{}", nothing.err);
+    home.run(&["plugin", "set", "tool", "--limit", "recorded_calls_max:=3"]).ok();
+    home.run(&["plugin", "set", "tool", "--limit", "kv_bytes_max:=100000"]).ok();
+    let limits = home.run(&["plugin", "get", "tool", "--json"]).json()["limits"].clone();
+    assert_eq!((limits["recorded_calls_max"].as_u64(), limits["kv_bytes_max"].as_u64()), (Some(3), Some(100_000)));
+    let acts = r#"{"op": "all", "acts": [{"op": "random"}, {"op": "clock"}, {"op": "kv-set", "scope": "plugin", "key": "k", "value": "kept-and-sealed"}, {"op": "kv-get", "scope": "plugin", "key": "k"}]}"#;
+    home.run(&["subscribe", "hello", "tool", "tick", "-p", &format!("act:={acts}")]).ok();
+    let list = || home.run(&["plugin", "recordings", "tool", "--json"]).json();
+    // It is woken each second; three are kept.
+    let first = || list().as_array().and_then(|all| all.last().map(|one| one["id"].clone()));
+    let begun = first();
+    until("older ones go", || list().as_array().map_or(0, Vec::len) == 3 && first() != begun);
+    home.run(&["subscription", "pause", "hello/tick"]).ok();
+    let shown = home.run(&["plugin", "recordings", "tool"]).ok();
+    assert!(shown.contains("RECORDING") && shown.contains("wake") && shown.contains("answered"), "{shown}");
+    let again = home.run(&["plugin", "test", &file, "--replay", "tool"]).ok();
+    assert!(again.contains("3 passed, 0 failed"), "{again}");
+    let id = list()[0]["id"].as_str().expect("an id").to_owned();
+    let cases = home.run(&["plugin", "recordings", "tool", &id]).out;
+    assert!(cases.contains("\"replay\"") && cases.contains("\"exact\": true"), "{cases}");
+    let cases = home.file("cases.json", &cases);
+    let from_file = home.run(&["plugin", "test", &file, "--cases", &cases]);
+    assert_eq!(from_file.code, 0, "{}{}", from_file.out, from_file.err);
+    let one = home.run(&["plugin", "test", &file, "--replay", &format!("tool/{id}")]).ok();
+    assert!(one.contains("1 passed"), "{one}");
+    assert_eq!(home.run(&["plugin", "recordings", "tool", "999999"]).code, 6);
+    home.run(&["plugin", "set", "tool", "--limit", "recorded_calls_max:=0"]).ok();
+    assert_eq!(list(), serde_json::json!([]), "none is kept, so none stays");
+}

@@ -2,13 +2,14 @@
 
 use super::Function;
 use super::stage::Stage;
-use super::values::{Bytes, Pairs, Time, pairs, shown, time};
+use super::told::Told;
+use super::values::{Bytes, Pairs, Time};
 use crate::call::CallError;
 use crate::{
-    Action, BuildInput, Built, Content, Delivery, DocumentKind, Endpoint, Failure, Files, Handled, Instant, KvChanges,
-    Machine, Narrowing, OutboundEvent, Plugin, Received, RenderRequest, Rendered, Report, Role, Subscription, Woken,
+    BuildInput, Delivery, Endpoint, Failure, Files, KvChanges, Machine, Narrowing, OutboundEvent, Plugin, Received,
+    RenderRequest, Report, Role, Subscription,
 };
-use hostler_model::{Problem, Problems, Slug, SubscriptionId};
+use hostler_model::{Problems, Slug, SubscriptionId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -32,7 +33,7 @@ pub(super) enum Question {
     Describe,
     Upcoming(Upcoming),
     Wake(Wake),
-    Topic(Subscribed),
+    Topic(Wake),
     Receive(Box<Receive>),
     Select(Box<Select>),
     Handle(Handle),
@@ -45,6 +46,10 @@ pub(super) enum Question {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Subscribed {
+    #[serde(default = "number")]
+    id: i64,
+    #[serde(default = "namespace")]
+    namespace: Slug,
     #[serde(default)]
     params: Value,
     #[serde(default = "label")]
@@ -89,6 +94,8 @@ struct At {
     #[serde(default)]
     name: Option<Slug>,
     #[serde(default)]
+    namespace: Option<Slug>,
+    #[serde(default)]
     settings: Value,
 }
 
@@ -97,6 +104,10 @@ struct At {
 struct Sent {
     #[serde(default = "post")]
     method: String,
+    #[serde(default = "https")]
+    scheme: String,
+    #[serde(default = "authority")]
+    authority: String,
     #[serde(default)]
     path: String,
     #[serde(default)]
@@ -105,6 +116,8 @@ struct Sent {
     headers: Pairs,
     #[serde(default)]
     body: Bytes,
+    #[serde(default = "remote")]
+    remote: String,
     #[serde(default)]
     received: Time,
 }
@@ -150,6 +163,8 @@ struct Event {
     kind: String,
     #[serde(default)]
     at: Time,
+    #[serde(default = "namespace")]
+    namespace: Slug,
     #[serde(default)]
     pipeline: Option<String>,
     #[serde(default)]
@@ -168,12 +183,21 @@ pub(super) struct Build {
     #[serde(default)]
     params: Value,
     #[serde(default)]
+    extra: Pairs,
+    /// Null: a call of no namespace, which has no rights.
+    #[serde(default = "some_namespace")]
+    namespace: Option<Slug>,
+    #[serde(default)]
+    at: Time,
+    #[serde(default)]
     files: BTreeMap<String, Bytes>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Render {
+    #[serde(default = "namespace")]
+    namespace: Slug,
     #[serde(default)]
     path: String,
     #[serde(default)]
@@ -208,6 +232,8 @@ struct Booting {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Relay {
+    #[serde(default = "namespace")]
+    namespace: Slug,
     #[serde(default = "job")]
     job: String,
     callback: String,
@@ -248,6 +274,32 @@ fn namespace() -> Slug {
     slug("default")
 }
 
+/// Where the call of a case happens.
+pub(super) fn namespace_of(input: &Value) -> Slug {
+    let of = |about: &str| input[about]["namespace"].as_str().and_then(|name| Slug::parse(name).ok());
+    of("subscription").or_else(|| of("endpoint")).unwrap_or_else(namespace)
+}
+
+fn some_namespace() -> Option<Slug> {
+    Some(namespace())
+}
+
+fn number() -> i64 {
+    1
+}
+
+fn https() -> String {
+    "https".into()
+}
+
+fn authority() -> String {
+    "hostler.example".into()
+}
+
+fn remote() -> String {
+    "192.0.2.1".into()
+}
+
 fn one() -> u32 {
     1
 }
@@ -286,14 +338,7 @@ impl Question {
             Function::Describe => Self::Describe,
             Function::Upcoming => Self::Upcoming(read(input)?),
             Function::Wake => Self::Wake(read(input)?),
-            Function::Topic => {
-                #[derive(Deserialize)]
-                #[serde(deny_unknown_fields)]
-                struct Topic {
-                    subscription: Subscribed,
-                }
-                Self::Topic(read::<Topic>(input)?.subscription)
-            }
+            Function::Topic => Self::Topic(read(input)?),
             Function::Receive => Self::Receive(read(input)?),
             Function::Select => Self::Select(read(input)?),
             Function::Handle => Self::Handle(read(input)?),
@@ -310,51 +355,48 @@ impl Question {
             Self::Upcoming(asked) => {
                 let subscription = asked.subscription.checked(plugin, Role::Trigger, "upcoming")?;
                 let told = plugin.upcoming(&subscription, asked.after.0, asked.count).await?;
-                Ok(Answer::of(told.iter().map(instant).collect()))
+                Ok(Answer::of(told.told()))
             }
             Self::Wake(asked) => {
                 let subscription = asked.subscription.checked(plugin, Role::Trigger, "wake")?;
-                plugin.wake(&subscription, asked.at.0, memory).await.map(woken)
+                let told = plugin.wake(&subscription, asked.at.0, memory).await?;
+                Ok(Answer { value: told.told(), memory: told.memory })
             }
             Self::Topic(asked) => {
-                let subscription = asked.checked(plugin, Role::Inbound, "topic")?;
-                let told = plugin.topic(&subscription, Time::default().0).await?;
-                Ok(Answer::of(told.into()))
+                let subscription = asked.subscription.checked(plugin, Role::Inbound, "topic")?;
+                let told = plugin.topic(&subscription, asked.at.0).await?;
+                Ok(Answer::of(told.told()))
             }
             Self::Receive(asked) => {
                 let (endpoint, request) = asked.typed(plugin)?;
                 let (told, memory) = plugin.receive(&endpoint, request, memory).await?;
-                Ok(Answer { value: delivery(&told), memory })
+                Ok(Answer { value: told.told(), memory })
             }
             Self::Select(asked) => {
                 let subscription = asked.subscription.checked(plugin, Role::Inbound, "select")?;
                 let told = plugin.select(&subscription, &asked.delivery.typed(), asked.at.0, memory).await?;
-                Ok(Answer { value: json!({"actions": actions(&told.0)}), memory: told.1 })
+                Ok(Answer { value: told.0.told(), memory: told.1 })
             }
             Self::Handle(asked) => {
                 let subscription = asked.subscription.checked(plugin, Role::Outbound, "handle")?;
                 let events: Vec<_> = asked.events.into_iter().map(Event::typed).collect();
-                plugin.handle(&subscription, &events, asked.at.0, memory).await.map(handled)
+                let told = plugin.handle(&subscription, &events, asked.at.0, memory).await?;
+                Ok(Answer { value: told.told(), memory: told.memory })
             }
             Self::Build(asked) => {
                 let params = checked(plugin, Role::Builder, "build", &asked.params)?;
-                let input = BuildInput {
-                    entry: asked.entry,
-                    params,
-                    extra: Vec::new(),
-                    namespace: Some(namespace()),
-                    now: Time::default().0,
-                };
-                plugin.build(input, files(asked.files)).await.map(|told| Answer::of(built(&told)))
+                let (namespace, extra) = (asked.namespace, asked.extra.0);
+                let input = BuildInput { entry: asked.entry, params, extra, namespace, now: asked.at.0 };
+                plugin.build(input, files(asked.files)).await.map(|told| Answer::of(told.told()))
             }
             Self::Render(asked) => {
                 let (request, templates) = asked.typed();
-                plugin.render(request, templates).await.map(|told| Answer::of(rendered(&told)))
+                plugin.render(request, templates).await.map(|told| Answer::of(told.told()))
             }
             Self::Relay(asked) => {
                 let params = checked(plugin, Role::Relay, "relay", &asked.params)?;
                 let attempt = asked.attempt;
-                plugin.relay(asked.typed(params), attempt).await.map(|()| Answer::of(json!({})))
+                plugin.relay(asked.typed(params), attempt).await.map(|told| Answer::of(told.told()))
             }
         }
     }
@@ -374,9 +416,9 @@ impl Subscribed {
     #[expect(clippy::result_large_err, reason = "the error of a call is what the caller wants")]
     fn checked(self, plugin: &Plugin, role: Role, function: &'static str) -> Result<Subscription, CallError> {
         Ok(Subscription {
-            id: SubscriptionId(1),
+            id: SubscriptionId(self.id),
             label: self.label,
-            namespace: namespace(),
+            namespace: self.namespace,
             pipeline: self.pipeline,
             created: self.created.0,
             params: checked(plugin, role, function, &self.params)?,
@@ -395,16 +437,17 @@ impl Receive {
         let lower = |(name, value): (String, String)| (name.to_ascii_lowercase(), value);
         let request = Received {
             method: sent.method,
-            scheme: "https".into(),
-            authority: "hostler.example".into(),
+            scheme: sent.scheme,
+            authority: sent.authority,
             path: sent.path,
             query: sent.query,
             headers: sent.headers.0.into_iter().map(lower).collect(),
             body: sent.body.0.into(),
-            remote: "192.0.2.1".into(),
+            remote: sent.remote,
             at: sent.received.0,
         };
-        Ok((Endpoint { name, namespace: namespace(), settings }, request))
+        let namespace = self.endpoint.namespace.unwrap_or_else(namespace);
+        Ok((Endpoint { name, namespace, settings }, request))
     }
 }
 
@@ -421,7 +464,7 @@ impl Event {
             cursor: self.cursor,
             kind: self.kind,
             at: self.at.0,
-            namespace: namespace().to_string(),
+            namespace: self.namespace.to_string(),
             pipeline: self.pipeline,
             run: self.run,
             attributes: self.attributes.0,
@@ -446,7 +489,7 @@ impl Render {
             headers: self.headers.0,
             machine: self.machine.map(machine),
             urls: self.urls.0,
-            namespace: namespace(),
+            namespace: self.namespace,
             now: self.at.0,
         };
         (request, files(self.templates))
@@ -467,109 +510,11 @@ impl Relay {
             headers: self.headers.0,
             body: self.body.0.into(),
             params,
-            namespace: namespace(),
+            namespace: self.namespace,
         }
     }
 }
 
 fn files(given: BTreeMap<String, Bytes>) -> Files {
     Files::of(given.into_iter().map(|(path, bytes)| (path, bytes.0)))
-}
-
-fn instant(told: &Instant) -> Value {
-    json!({"at": time(told.at), "local": told.local})
-}
-
-fn actions(told: &[Action]) -> Value {
-    let action = |action: &Action| match action {
-        Action::Skip(why) => json!({"skip": why}),
-        Action::Other { kind, body } => json!({"other": {"kind": kind, "body": body}}),
-        Action::Start(run) => json!({"start": {
-            "params": run.params,
-            "attributes": pairs(&run.attributes),
-            "summary": run.summary,
-            "key": run.key,
-            "untrusted": run.untrusted,
-        }}),
-    };
-    told.iter().map(action).collect()
-}
-
-fn woken(told: Woken) -> Answer {
-    let again = told.again.map_or(Value::Null, time);
-    Answer { value: json!({"actions": actions(&told.actions), "again": again, "note": told.note}), memory: told.memory }
-}
-
-fn delivery(told: &Delivery) -> Value {
-    let reply = told.reply.as_ref().map_or(
-        Value::Null,
-        |reply| json!({"status": reply.status, "headers": pairs(&reply.headers), "body": shown(&reply.body)}),
-    );
-    json!({
-        "id": told.id,
-        "kind": told.kind,
-        "topics": told.topics,
-        "summary": told.summary,
-        "attributes": pairs(&told.attributes),
-        "data": told.data,
-        "reply": reply,
-    })
-}
-
-fn handled(told: Handled) -> Answer {
-    Answer { value: json!({"through": told.through, "actions": actions(&told.actions)}), memory: told.memory }
-}
-
-fn built(told: &Built) -> Value {
-    let documents = told.documents.iter().map(|document| {
-        let kind = match document.kind {
-            DocumentKind::Pipeline => "pipeline",
-            DocumentKind::Subscription => "subscription",
-        };
-        let origins = document.origins.iter().map(|origin| {
-            json!({"pointer": origin.pointer, "file": origin.file, "line": origin.line, "column": origin.column})
-        });
-        json!({"kind": kind, "body": document.body, "origins": origins.collect::<Vec<_>>()})
-    });
-    json!({"documents": documents.collect::<Vec<_>>(), "notes": problems(&told.notes)})
-}
-
-fn rendered(told: &Rendered) -> Value {
-    let content = match &told.content {
-        Content::Bytes(bytes) => json!({"bytes": shown(bytes)}),
-        Content::File(path) => json!({"file": path}),
-    };
-    json!({"status": told.status, "headers": pairs(&told.headers), "content": content})
-}
-
-fn problems(told: &[Problem]) -> Value {
-    told.iter().map(|problem| serde_json::to_value(problem).unwrap_or_default()).collect()
-}
-
-/// A failure with the name of its kind.
-pub(super) fn failure(told: &Failure) -> Value {
-    let kind = match told {
-        Failure::Invalid(_) => "invalid",
-        Failure::Denied(_) => "denied",
-        Failure::Temporary { .. } => "temporary",
-        Failure::Failed(_) => "failed",
-        Failure::Other { .. } => "other",
-        Failure::Trap(_) => "trap",
-        Failure::Timeout { .. } => "timeout",
-        Failure::Memory { .. } => "memory",
-        Failure::Table { .. } => "table",
-        Failure::TooLarge { .. } => "too_large",
-        Failure::Busy { .. } => "busy",
-        Failure::Quarantined(_) => "quarantined",
-        Failure::NoRole(_) => "no_role",
-        Failure::WrongAnswer(_) => "wrong_answer",
-        Failure::Host(_) => "host",
-    };
-    let mut value = json!({"kind": kind, "message": told.to_string()});
-    match told {
-        Failure::Invalid(found) => value["problems"] = problems(&found.0),
-        Failure::Temporary { after: Some(after), .. } => value["after_ms"] = after.as_millis().into(),
-        _ => {}
-    }
-    value
 }

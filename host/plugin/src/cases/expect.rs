@@ -15,11 +15,14 @@ pub(super) fn compare(expected: &Expected, got: &Value, log: &[LogLine]) -> Vec<
         (None, Some(failure)) => part_of(&mut wrong, "failure", failure, got),
         (None, None) => {}
     }
+    if expected.exact {
+        more_than_expected(&mut wrong, expected, got);
+    }
     // Without a word about a failure none is expected.
     if expected.failure.is_none() && expected.answer.is_none() && got.get("failure").is_some() {
         wrong.push(format!("expected an answer, got the failure {}", got["failure"]));
     }
-    if let Some(kv) = &expected.kv {
+    if let Some(kv) = expected.kv.as_ref().filter(|kv| kv.as_object().is_none_or(|kv| !kv.is_empty())) {
         part_of(&mut wrong, "kv", kv, got);
     }
     if let Some(http) = &expected.http {
@@ -32,6 +35,19 @@ pub(super) fn compare(expected: &Expected, got: &Value, log: &[LogLine]) -> Vec<
         }
     }
     wrong
+}
+
+/// What came and is not in what was expected, once the one is known to be a part of the other.
+fn more_than_expected(wrong: &mut Vec<String>, expected: &Expected, got: &Value) {
+    for (name, expected) in [("answer", &expected.answer), ("failure", &expected.failure), ("kv", &expected.kv)] {
+        let nothing = Value::Null;
+        let (expected, got) = (expected.as_ref().unwrap_or(&nothing), got.get(name).unwrap_or(&nothing));
+        let empty = |value: &Value| value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
+        let told = wrong.iter().any(|line| line.starts_with(name));
+        if expected != got && !told && !(empty(expected) && empty(got)) {
+            wrong.push(format!("{name} is {got}, expected exactly {expected}"));
+        }
+    }
 }
 
 fn part_of(wrong: &mut Vec<String>, name: &str, expected: &Value, got: &Value) {

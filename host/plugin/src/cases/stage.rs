@@ -4,7 +4,11 @@
 
 use super::expect::is_part;
 use super::values::{Bytes, Pairs, pairs, shown};
-use crate::{Egress, Grants, KvChanges, KvEntry, KvReader, SecretReader, Services};
+use crate::egress::EgressError;
+use crate::reach::Playback;
+use crate::tape::Course;
+use crate::target::Target;
+use crate::{Egress, Grants, KvChanges, KvEntry, KvReader, LimitSettings, SecretReader, Services};
 use hostler_model::Slug;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -29,6 +33,12 @@ pub(super) struct Given {
     kv: Memory,
     #[serde(default)]
     http: Vec<Exchange>,
+    /// The operator's.
+    #[serde(default)]
+    pub(super) limits: LimitSettings,
+    /// Of a recorded call.
+    #[serde(default)]
+    replay: Option<Course>,
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Deserialize)]
@@ -38,6 +48,8 @@ struct Memory {
     plugin: BTreeMap<String, Bytes>,
     #[serde(default)]
     subscription: BTreeMap<String, Bytes>,
+    #[serde(default)]
+    cache: BTreeMap<String, Bytes>,
 }
 
 /// A request that is expected, and its answer.
@@ -55,6 +67,12 @@ struct Exchange {
 enum Response {
     Unreachable {
         unreachable: String,
+    },
+    Denied {
+        denied: String,
+    },
+    Limit {
+        limit: String,
     },
     Answer {
         status: u16,
@@ -85,11 +103,17 @@ impl Stage {
     }
 
     pub(super) fn services(&self) -> Services {
-        let (secrets, network) = (self.clone(), self.clone());
+        let (secrets, network, replay) = (self.clone(), self.clone(), self.clone());
         Services {
             secrets: SecretReader::new(move |_, name| Ok(secrets.secret(name))),
             egress: Egress::scripted(move |request| network.answer(&request)),
+            playback: Playback::of(move || replay.lock().given.replay.clone()),
         }
+    }
+
+    /// What the case says is in the cache.
+    pub(super) fn cache(&self) -> Vec<(String, Vec<u8>)> {
+        self.lock().given.kv.cache.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect()
     }
 
     /// What the case says is stored.
@@ -126,7 +150,7 @@ impl Stage {
     }
 
     /// The first answer that is not used yet and whose request fits.
-    fn answer(&self, request: &http::Request<bytes::Bytes>) -> Result<http::Response<bytes::Bytes>, String> {
+    fn answer(&self, request: &http::Request<bytes::Bytes>) -> Result<http::Response<bytes::Bytes>, EgressError> {
         let sent = told(request);
         let mut now = self.lock();
         now.sent.push(sent.clone());
@@ -136,37 +160,54 @@ impl Stage {
                 !used && (exchange.request.is_null() || is_part(&exchange.request, &sent))
             });
         let Some(place) = found else {
-            return Err(format!("the case has no answer for {} {}", request.method(), request.uri()));
+            let message = format!("the case has no answer for {} {}", request.method(), request.uri());
+            return Err(EgressError::Unreachable(message));
         };
         now.used[place] = true;
         match now.given.http[place].response.clone() {
-            Response::Unreachable { unreachable } => Err(unreachable),
+            Response::Unreachable { unreachable } => Err(EgressError::Unreachable(unreachable)),
+            Response::Denied { denied } => Err(EgressError::Denied(denied)),
+            Response::Limit { limit } => Err(EgressError::Limit(limit)),
             Response::Answer { status, headers, body } => {
                 let mut response = http::Response::builder().status(status);
                 for (name, value) in headers.0 {
                     response = response.header(name, value);
                 }
-                response.body(body.0.into()).map_err(|error| format!("the case's answer is none: {error}"))
+                let broken = |error| EgressError::Unreachable(format!("the case's answer is none: {error}"));
+                response.body(body.0.into()).map_err(broken)
             }
         }
     }
 }
 
 fn told(request: &http::Request<bytes::Bytes>) -> Value {
+    exchange(request.method(), &request.uri().to_string(), &headers(request.headers()), request.body())
+}
+
+fn headers(headers: &http::HeaderMap) -> Value {
     let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
         (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
-    let headers: Vec<_> = request.headers().iter().map(header).collect();
-    json!({
-        "method": request.method().as_str(),
-        "url": request.uri().to_string(),
-        "headers": pairs(&headers),
-        "body": shown(request.body()),
-    })
+    pairs(&headers.iter().map(header).collect::<Vec<_>>())
+}
+
+fn exchange(method: &http::Method, url: &str, headers: &Value, body: &[u8]) -> Value {
+    json!({"method": method.as_str(), "url": url, "headers": headers, "body": shown(body)})
+}
+
+/// A request of a guest, as a case expects it: without what the host adds.
+pub(crate) fn request(method: &http::Method, target: &Target, given: &[(String, String)], body: &[u8]) -> Value {
+    let lower: Vec<_> = given.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+    exchange(method, target.as_str(), &pairs(&lower), body)
+}
+
+/// An answer, as a case gives it.
+pub(crate) fn response(status: u16, given: &http::HeaderMap, body: &[u8]) -> Value {
+    json!({"status": status, "headers": headers(given), "body": shown(body)})
 }
 
 /// What a call wants remembered, as a case writes it; null for what it deletes.
-pub(super) fn memory(changes: &KvChanges) -> Value {
+pub(crate) fn memory(changes: &KvChanges) -> Value {
     let mut scopes = json!({});
     for write in &changes.writes {
         let scope = write.scope.split(':').next().unwrap_or_default();

@@ -26,11 +26,16 @@ impl<'de> Deserialize<'de> for Bytes {
 }
 
 /// Bytes as a result shows them.
-pub(super) fn shown(bytes: &[u8]) -> Value {
+pub(crate) fn shown(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
         Err(_) => json!({BASE64: STANDARD.encode(bytes)}),
     }
+}
+
+/// The other way round.
+pub(crate) fn bytes(value: Value) -> Result<Vec<u8>, String> {
+    Bytes::deserialize(value).map(|bytes| bytes.0).map_err(|error| error.to_string())
 }
 
 /// RFC 3339, or milliseconds since 1970.
@@ -59,7 +64,7 @@ impl Default for Time {
     }
 }
 
-pub(super) fn time(at: Timestamp) -> Value {
+pub(crate) fn time(at: Timestamp) -> Value {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.into(), |instant| instant.to_string().into())
 }
 

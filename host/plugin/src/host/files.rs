@@ -72,14 +72,19 @@ impl fmt::Debug for Files {
 impl Guest {
     async fn file_names(&mut self) -> Result<Vec<String>, Refusal> {
         let Some(files) = self.files.clone() else { return Ok(Vec::new()) };
-        blocking(move || (files.paths)()).await
+        let paths = blocking(move || (files.paths)()).await?;
+        self.tape.paths(&paths);
+        Ok(paths)
     }
 
     async fn file(&mut self, path: String) -> Result<Vec<u8>, Refusal> {
         let Some(files) = self.files.clone() else {
             return Err(Refusal::Missing("this call sees no files".into()));
         };
-        blocking(move || (files.read)(&path)).await
+        let wanted = path.clone();
+        let bytes = blocking(move || (files.read)(&wanted)).await?;
+        self.tape.file(&path, &bytes);
+        Ok(bytes)
     }
 }
 

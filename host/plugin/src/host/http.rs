@@ -3,9 +3,11 @@
 use super::{Guest, secrets};
 use crate::bindings::hostler::host::http::{Host, Request, Response};
 use crate::bindings::hostler::plugin::types::{Attribute, Refusal};
+use crate::cases;
 use crate::egress::{EgressError, Incoming, Outgoing, headers};
 use crate::target::Target;
 use http::Method;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// What one call may still send, and what all calls of the plugin together may send in a minute.
@@ -47,6 +49,7 @@ impl Host for Guest {
         }
         self.refused(self.reach.admit(method.as_str(), &target).map(drop))?;
         let given: Vec<_> = request.headers.into_iter().map(|header| (header.name, header.value)).collect();
+        let sent = self.tape.is_recording().then(|| cases::request(&method, &target, &given, &request.body));
         let headers = headers(&given).map_err(wrong)?;
         if request.body.len() as u64 > self.http.bytes_max {
             let limit = self.http.bytes_max;
@@ -70,12 +73,15 @@ impl Host for Guest {
         };
         let reach = self.reach.clone();
         let answer = reach.services.egress.send(outgoing, |method, target| reach.admit(method.as_str(), target)).await;
-        answer.map(response).map_err(|error| self.told(error))
+        if let Some(sent) = sent {
+            self.tape.http(sent, told(&answer));
+        }
+        answer.map(response).map_err(|error| self.refusal(error))
     }
 }
 
 impl Guest {
-    fn told(&mut self, error: EgressError) -> Refusal {
+    fn refusal(&mut self, error: EgressError) -> Refusal {
         match error {
             EgressError::Denied(message) => {
                 self.denials.add(&message);
@@ -84,6 +90,16 @@ impl Guest {
             EgressError::Limit(message) => Refusal::Limit(message),
             EgressError::Unreachable(message) => Refusal::Unreachable(message),
         }
+    }
+}
+
+/// As a case gives it.
+fn told(answer: &Result<Incoming, EgressError>) -> Value {
+    match answer {
+        Ok(answer) => cases::response(answer.status.as_u16(), &answer.headers, &answer.body),
+        Err(EgressError::Denied(message)) => json!({"denied": message}),
+        Err(EgressError::Limit(message)) => json!({"limit": message}),
+        Err(EgressError::Unreachable(message)) => json!({"unreachable": message}),
     }
 }
 

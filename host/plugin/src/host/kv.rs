@@ -7,6 +7,7 @@ use super::Guest;
 use crate::bindings::hostler::host::kv::Host;
 use crate::bindings::hostler::plugin::types::{Reason, Refusal};
 use crate::kv::{KvChanges, KvEntry, KvReader, KvSeen, KvWrite};
+use crate::tape::Tape;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -34,6 +35,7 @@ pub(crate) struct Memory {
     bytes_max: u64,
     cache: Arc<Cache>,
     namespace: String,
+    pub(crate) tape: Tape,
 }
 
 impl Memory {
@@ -47,6 +49,7 @@ impl Memory {
             bytes_max: 0,
             cache: Arc::default(),
             namespace: String::new(),
+            tape: Tape::Off,
         }
     }
 
@@ -105,6 +108,7 @@ impl Memory {
             Some(KvEntry { value, version }) => (Some(value), Some(version)),
             None => (None, None),
         };
+        self.tape.kv(&place.0, &place.1, value.as_deref());
         // The first look counts: a later one that differs would be caught at the commit anyway.
         self.seen.entry(place).or_insert(version);
         Ok(value)
@@ -143,6 +147,7 @@ impl Memory {
         let more = limit.saturating_add(u32::try_from(self.writes.len()).unwrap_or(0));
         let question = (scope.clone(), prefix.clone(), after.clone());
         let stored = ask(move || (reader.keys)(&question.0, &question.1, question.2.as_deref(), more)).await?;
+        self.tape.kv_keys(&scope, &stored);
         let mut keys: BTreeSet<String> = stored.into_iter().collect();
         for ((_, key), value) in
             self.writes.range((scope.clone(), String::new())..).take_while(|((at, _), _)| *at == scope)
@@ -198,7 +203,11 @@ impl Host for Guest {
         check_key(&key)?;
         match self.scope(&scope)? {
             Scope::Stored(scope) => self.memory.read(scope, key).await,
-            Scope::Cache => Ok(self.memory.cache.get(&self.memory.namespace, &key)),
+            Scope::Cache => {
+                let value = self.memory.cache.get(&self.memory.namespace, &key);
+                self.tape.kv("cache", &key, value.as_deref());
+                Ok(value)
+            }
         }
     }
 
@@ -256,7 +265,7 @@ impl Cache {
         self.with(|entries| entries.get(&(namespace.to_string(), key.to_string())).cloned())
     }
 
-    fn set(&self, namespace: &str, key: String, value: Vec<u8>) -> Result<(), Refusal> {
+    pub(crate) fn set(&self, namespace: &str, key: String, value: Vec<u8>) -> Result<(), Refusal> {
         let place = (namespace.to_string(), key);
         self.with(|entries| {
             // Full: all is forgotten, which a cache may do, and which needs no bookkeeping.

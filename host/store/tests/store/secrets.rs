@@ -1,8 +1,10 @@
 //! Secrets and their keys: unreadable on disk, versions that count for a while, a rotation that can be cut off.
 
 use crate::support::{NOW, host};
-use hostler_model::{Actor, Duration, Slug};
-use hostler_store::{Error, GivenKeys, KeySource, KvOwner, KvWrite, NamespaceId, NewSecret, Options, Resealing, Store};
+use hostler_model::{Actor, Duration, Slug, Timestamp};
+use hostler_store::{
+    Error, GivenKeys, KeySource, KvOwner, KvWrite, NamespaceId, NewRecording, NewSecret, Options, Resealing, Store,
+};
 
 const NAMESPACE: NamespaceId = NamespaceId::DEFAULT;
 
@@ -119,4 +121,42 @@ fn keys_from_outside_are_written_nowhere_and_a_wrong_one_is_noticed_at_once() {
     for wrong in ["", "abc", &"zz".repeat(32)] {
         GivenKeys::parse(wrong).unwrap_err();
     }
+}
+
+#[test]
+fn recordings_are_sealed_trimmed_and_go_with_their_plugin() {
+    let mut host = host();
+    let (plugin, text) = (slug("poller"), "{\"what\": \"somebody has sent\"}");
+    let new = |n: i64| NewRecording {
+        namespace: NAMESPACE,
+        plugin: &plugin,
+        digest: "sha256:00",
+        function: "wake",
+        at: Timestamp(NOW.0 + n),
+        error: (n == 3).then_some("it broke"),
+        content: text,
+    };
+    for n in 1..=20 {
+        host.write(|tx| tx.add_recording(new(n))).unwrap();
+    }
+    host.write(|tx| tx.trim_recordings(NAMESPACE, &plugin, 18)).unwrap();
+    let rows = host.store.read(|tx| tx.recordings(NAMESPACE, &plugin)).unwrap();
+    assert_eq!((rows.len(), rows[0].at.0, rows[17].error.as_deref()), (18, NOW.0 + 20, Some("it broke")));
+    let database = std::fs::read(host.dir.path().join("hostler.db")).unwrap();
+    let log = std::fs::read(host.dir.path().join("hostler.db-wal")).unwrap_or_default();
+    for bytes in [database, log] {
+        assert!(!bytes.windows(8).any(|window| window == b"somebody"));
+    }
+    host.store.begin_key_rotation().unwrap();
+    let mut at = Resealing::default();
+    while !at.done {
+        host.write(|tx| tx.reseal(&mut at, 500)).unwrap();
+    }
+    assert_eq!(at.sealed, 18);
+    host.store.end_key_rotation().unwrap();
+    let (row, content) = host.store.read(|tx| tx.recording(NAMESPACE, &plugin, rows[3].id)).unwrap().unwrap();
+    assert_eq!((row.at.0, content.as_str()), (NOW.0 + 17, text));
+    assert!(host.store.read(|tx| tx.recording(NAMESPACE, &slug("other"), rows[3].id)).unwrap().is_none());
+    host.write(|tx| tx.delete_plugin(NAMESPACE, &plugin)).unwrap();
+    assert!(host.store.read(|tx| tx.recordings(NAMESPACE, &plugin)).unwrap().is_empty());
 }

@@ -6,8 +6,8 @@ use crate::extract::{Bundle, Caller, Component, InBody, InPath, InQuery};
 use crate::types::{
     BrokenSubscription, BundleQuery, Capability, Collect, Collected, Comparison, Inspection, Listing, NamespacePath,
     Operation, OperationAction, OperationError, OperationPath, OperationRequest, OperationStatus, Plugin, PluginCall,
-    PluginChange, PluginCounts, PluginLine, PluginPath, PluginSource, PluginStatus, StoredComponent, UninstallQuery,
-    UploadQuery,
+    PluginChange, PluginCounts, PluginLine, PluginPath, PluginRecording, PluginSource, PluginStatus, RecordingPath,
+    StoredComponent, UninstallQuery, UploadQuery,
 };
 use axum::Json;
 use axum::extract::State;
@@ -17,10 +17,10 @@ use hostler_engine::plugins::{Approval, Inspected, Install};
 use hostler_model::{Problem, Slug};
 use hostler_plugin::oci::{Digest, Facts, Stored};
 use hostler_plugin::sources::From as Source;
-use hostler_plugin::{Grants, LimitSettings, Manifest};
-use hostler_store::PluginRow;
+use hostler_plugin::{Grants, LimitSettings, Manifest, Role};
+use hostler_store::{PluginRow, RecordingRow};
 use http::{HeaderValue, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// A plugin that is loaded.
@@ -69,6 +69,7 @@ fn of_manifest(manifest: &Manifest) -> Plugin {
         installed: false,
         installed_at: None,
         installed_by: None,
+        entries: manifest.roles.get(&Role::Builder).map(|said| said.entries.clone()).unwrap_or_default(),
         roles: roles.collect(),
         settings_schema: manifest.settings.clone(),
         settings: Value::Null,
@@ -206,6 +207,46 @@ pub(super) async fn list_plugin_calls(
     one(&web, &path).await?;
     let calls = web.handle().plugins().get(path.plugin.as_str()).map(|plugin| plugin.calls()).unwrap_or_default();
     Ok(Json(Listing { items: calls.into_iter().map(call).collect(), next: None }))
+}
+
+/// List the recorded calls of a plugin
+///
+/// Newest first; as many as `limits.recorded_calls_max` says, which is none unless it is set.
+#[utoipa::path(get, path = "/api/v1/namespaces/{namespace}/plugins/{plugin}/recordings", tag = "Plugins", params(PluginPath),
+    responses((status = 200, description = "The recordings.", body = Listing<PluginRecording>)))]
+pub(super) async fn list_plugin_recordings(
+    State(web): State<Web>,
+    InPath(path): InPath<PluginPath>,
+) -> Result<Json<Listing<PluginRecording>>, Error> {
+    one(&web, &path).await?;
+    let rows = web.handle().recordings(&path.namespace, &path.plugin).await?;
+    let recording = |row: RecordingRow| PluginRecording {
+        id: row.id.to_string(),
+        at: row.at.into(),
+        function: row.function,
+        digest: row.digest,
+        error: row.error,
+    };
+    Ok(Json(Listing { items: rows.into_iter().map(recording).collect(), next: None }))
+}
+
+/// Get a recorded call of a plugin
+///
+/// A file of cases with this one call, for `hostler plugin test`: what it was asked, what it found, what came of it.
+/// No value of a secret is in it.
+#[utoipa::path(get, path = "/api/v1/namespaces/{namespace}/plugins/{plugin}/recordings/{recording}", tag = "Plugins",
+    params(RecordingPath), responses((status = 200, description = "The call.", body = Object)))]
+pub(super) async fn get_plugin_recording(
+    State(web): State<Web>,
+    InPath(path): InPath<RecordingPath>,
+) -> Result<Json<Value>, Error> {
+    let found = web.handle().recording(&path.namespace, &path.plugin, path.recording).await?;
+    let gone = || {
+        let message = format!("plugin `{}` has no recording {}, or no longer", path.plugin, path.recording);
+        Error::not_found(message)
+    };
+    let case: Value = serde_json::from_str(&found.ok_or_else(gone)?).map_err(Error::internal)?;
+    Ok(Json(json!({"cases": [case]})))
 }
 
 /// Upload a component

@@ -25,6 +25,31 @@ pub struct OperationPath {
     pub operation: u64,
 }
 
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct RecordingPath {
+    #[param(value_type = String, example = "default")]
+    pub namespace: Slug,
+    /// The name of the plugin.
+    #[param(value_type = String, example = "interval")]
+    pub plugin: Slug,
+    pub recording: i64,
+}
+
+/// A recorded call of a plugin.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PluginRecording {
+    pub id: String,
+    /// What the call's clock showed.
+    pub at: Time,
+    pub function: String,
+    /// Of the component that was called.
+    pub digest: String,
+    /// Absent: it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
 /// Whether a plugin is called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -67,6 +92,9 @@ pub struct Plugin {
     /// What it can be to the host, each with the JSON Schema of a subscription's params.
     #[schema(value_type = Object)]
     pub roles: Map<String, Value>,
+    /// As a builder: patterns of the file names that it is meant for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<String>,
     /// JSON Schema of the operator's settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -152,7 +180,8 @@ pub struct PluginCall {
     /// What it was refused, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub denials: Vec<String>,
-    /// Which call of its instance it was, from 1; above 1 only where `limits.calls_per_instance_max` is. 0: none was made.
+    /// Which call of its instance it was, from 1, and above that only where `limits.calls_per_instance_max` is. 0: none
+    /// was made.
     #[serde(default)]
     pub call_of_instance: u32,
 }

@@ -81,6 +81,35 @@ impl Set {
     }
 }
 
+/// List the recorded calls of a plugin, or print one as a file of cases
+///
+/// Calls are recorded where `limits.recorded_calls_max` says how many are kept. `hostler plugin test --replay` makes
+/// them again.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  hostler plugin set poller --limit recorded_calls_max:=20
+  hostler plugin recordings poller
+  hostler plugin recordings poller 17 > cases.json")]
+pub(super) struct Recordings {
+    plugin: Slug,
+    /// One of them, by its number
+    recording: Option<u64>,
+}
+
+impl Recordings {
+    pub(super) async fn run(self, ctx: &Context, client: &Client) -> Result<(), Failure> {
+        let Some(recording) = self.recording else {
+            let all = client.plugin_recordings(&ctx.namespace, self.plugin.as_str()).await?;
+            return show::recordings(ctx, &self.plugin, &all);
+        };
+        let id = recording.to_string();
+        let cases = client.plugin_recording(&ctx.namespace, self.plugin.as_str(), &id).await?;
+        // A file of cases is JSON, however it is asked for.
+        let text = serde_json::to_string_pretty(&cases).unwrap_or_default();
+        ctx.printer.result(&format!("{text}\n"))
+    }
+}
+
 /// Uninstall a plugin and forget what it kept
 #[derive(clap::Args, Debug)]
 pub(super) struct Uninstall {

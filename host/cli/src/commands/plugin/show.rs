@@ -3,8 +3,8 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::print::{Paint, table::Table, terminal, time};
-use hostler_model::Bytes;
-use hostler_web::types::{Comparison, Inspection, Plugin, PluginCall, PluginLine, PluginStatus};
+use hostler_model::{Bytes, Slug};
+use hostler_web::types::{Comparison, Inspection, Plugin, PluginCall, PluginLine, PluginRecording, PluginStatus};
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -175,6 +175,27 @@ pub(super) fn calls(ctx: &Context, calls: &[PluginCall]) -> Result<(), Failure> 
     }
     if table.is_empty() {
         ctx.printer.advise("it has not been called since it was loaded");
+    }
+    ctx.printer.result(&table.to_text(&ctx.printer))
+}
+
+pub(super) fn recordings(ctx: &Context, plugin: &Slug, all: &[PluginRecording]) -> Result<(), Failure> {
+    if ctx.printer.json {
+        return ctx.printer.json(&all);
+    }
+    let paint = ctx.printer.out;
+    let mut table = Table::new(&["RECORDING", "AT", "FUNCTION", "COMPONENT", "OUTCOME"]);
+    for one in all {
+        let outcome = match &one.error {
+            None => paint.good("answered"),
+            Some(error) => paint.bad(&terminal::harmless(error.as_bytes())),
+        };
+        let digest: String = one.digest.chars().take("sha256:".len() + 12).collect();
+        table.row(&[one.id.clone(), time::utc(one.at.0), one.function.clone(), digest, outcome]);
+    }
+    if table.is_empty() {
+        let command = format!("hostler plugin set {plugin} --limit recorded_calls_max:=20");
+        ctx.printer.advise(&format!("no call of it is recorded; `{command}` records the next ones"));
     }
     ctx.printer.result(&table.to_text(&ctx.printer))
 }

@@ -19,19 +19,26 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   hostler plugin test nightly.wasm
-  hostler plugin test nightly.wasm --cases more-cases.json --json")]
+  hostler plugin test nightly.wasm --cases more-cases.json --json
+  hostler plugin test nightly.wasm --replay nightly
+  hostler plugin test nightly.wasm --replay nightly/17")]
 pub(crate) struct Arguments {
     /// The component
     file: PathBuf,
     /// The cases [default: `cases.json` beside the component]
     #[arg(long, value_name = "FILE")]
     cases: Option<PathBuf>,
+    /// Instead of cases: the recorded calls of a plugin of the host, or one of them
+    #[arg(long, value_name = "PLUGIN[/RECORDING]", conflicts_with = "cases")]
+    replay: Option<String>,
 }
 
 impl Arguments {
     pub(crate) fn run(self, ctx: &Context) -> Result<ExitCode, Failure> {
-        let path = self.cases.unwrap_or_else(|| self.file.with_file_name("cases.json"));
-        let cases = read(&path)?;
+        let cases = match &self.replay {
+            Some(replay) => ctx.block_on(recorded(ctx, replay))?,
+            None => read(&self.cases.unwrap_or_else(|| self.file.with_file_name("cases.json")))?,
+        };
         let mut runner = runner(ctx, &self.file)?;
         let results = ctx.block_on(async {
             let mut results = Vec::new();
@@ -63,6 +70,38 @@ fn read(path: &Path) -> Result<Cases, Failure> {
     Cases::parse(&text).map_err(|problems| {
         let name = path.display().to_string();
         Failure::invalid(format!("`{name}` holds no good cases")).problems_in(Source { name, text }, problems)
+    })
+}
+
+/// The recorded calls that were named, oldest first.
+async fn recorded(ctx: &Context, replay: &str) -> Result<Cases, Failure> {
+    let (plugin, one) = replay.split_once('/').map_or((replay, None), |(plugin, one)| (plugin, Some(one)));
+    let client = ctx.client()?;
+    let ids = match one {
+        Some(one) => vec![one.to_owned()],
+        None => {
+            let all = client.plugin_recordings(&ctx.namespace, plugin).await?;
+            all.into_iter().rev().map(|recording| recording.id).collect()
+        }
+    };
+    if ids.is_empty() {
+        return Err(Failure::new(ExitCode::NotFound, format!("no call of plugin `{plugin}` is recorded"))
+            .hint(format!("`hostler plugin set {plugin} --limit recorded_calls_max:=20` records the next ones")));
+    }
+    let mut cases = Vec::new();
+    for id in ids {
+        let mut file = client.plugin_recording(&ctx.namespace, plugin, &id).await?;
+        let list = file["cases"].as_array_mut().map(std::mem::take).unwrap_or_default();
+        cases.extend(list.into_iter().map(|mut case| {
+            case["name"] = format!("{plugin}/{id}: {}", case["name"].as_str().unwrap_or_default()).into();
+            case
+        }));
+    }
+    let text = json!({ "cases": cases }).to_string();
+    let name = format!("recordings of {plugin}");
+    Cases::parse(&text).map_err(|problems| {
+        Failure::invalid(format!("the recordings of `{plugin}` are of another version of hostler"))
+            .problems_in(Source { name, text }, problems)
     })
 }
 
