@@ -605,11 +605,19 @@ pub(crate) fn event(
     Ok(())
 }
 
+/// What the guest wrote before it broke: a panic, a traceback.
+fn last_words(error: &LoadError) -> String {
+    match error {
+        LoadError::Describe(call) if !call.stderr.trim().is_empty() => format!("\n{}", call.stderr.trim()),
+        _ => String::new(),
+    }
+}
+
 fn not_loaded(error: LoadError) -> Error {
     match error {
         LoadError::Settings { problems, .. } => Error::Invalid { what: "settings", problems },
         LoadError::Grants { problems, .. } => Error::Invalid { what: "list of grants", problems },
         LoadError::Manifest { problems, .. } => Error::Invalid { what: "plugin's manifest", problems },
-        other => Error::NotLoaded { message: chain(&other) },
+        other => Error::NotLoaded { message: format!("{}{}", chain(&other), last_words(&other)) },
     }
 }

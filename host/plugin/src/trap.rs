@@ -22,5 +22,10 @@ pub(crate) fn without_backtrace(error: &wasmtime::Error) -> String {
 
 fn name(frame: &wasmtime::FrameInfo) -> String {
     let symbol = frame.symbols().first().and_then(|symbol| symbol.name());
-    symbol.or(frame.func_name()).map_or_else(|| format!("function {}", frame.func_index()), String::from)
+    let name = symbol.or(frame.func_name());
+    // Without the hash at the end, which says nothing to anybody; a name of another language stays as it is.
+    name.map_or_else(
+        || format!("function {}", frame.func_index()),
+        |name| format!("{:#}", rustc_demangle::demangle(name)),
+    )
 }

@@ -5,7 +5,7 @@ mod support;
 use hostler_model::Timestamp;
 use hostler_plugin::{
     CaseResult, CaseRunner, Cases, Compiler, Component, Endpoint, Grants, KvReader, LimitSettings, Plugin,
-    PluginSource, Received, Runtime, RuntimeConfig, SecretReader, Services,
+    PluginSource, Received, Role, Runtime, RuntimeConfig, SecretReader, Services,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -96,31 +96,91 @@ fn example(name: &str) -> Option<PathBuf> {
     None
 }
 
-async fn passes_its_cases(name: &str) {
-    let Some(component) = example(name) else { return };
+/// What every plugin of ours does, in whatever language: passes its cases, each well within its limits, with the same
+/// answers a second time; says what it is in the same words; and takes params of any kind without breaking.
+async fn conforms(name: &str, component: Component) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins").join(name);
     let cases = std::fs::read_to_string(root.join("cases.json")).expect("it has cases");
-    all_pass(&run(Component::File(component), &cases).await);
+    let (first, second) = (run(component.clone(), &cases).await, run(component.clone(), &cases).await);
+    all_pass(&first);
+    for (one, two) in first.iter().zip(&second) {
+        assert_eq!(one.got, two.got, "{name}, {}: another answer the second time", one.name);
+        assert!(one.memory_bytes_peak <= 64 << 20, "{name}, {}: {} bytes", one.name, one.memory_bytes_peak);
+    }
+    let manifest = std::fs::read_to_string(root.join("manifest.json")).expect("it has a manifest");
+    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    let runtime = Runtime::new(config()).expect("a runtime");
+    let plugin = Plugin::unbound(&runtime, PluginSource::new(slug("tested"), component.clone())).await.expect("loads");
+    for field in ["name", "summary", "roles"] {
+        let said: Value = serde_json::from_str(plugin.manifest_text()).expect("JSON");
+        assert_eq!(said[field], manifest[field], "{name}: {field}");
+    }
+    breaks_at_no_params(name, component, &plugin).await;
+}
+
+/// Answers or says what is wrong; neither a trap nor an answer out of bounds.
+async fn breaks_at_no_params(name: &str, component: Component, plugin: &Plugin) {
+    let odd = [json!(null), json!(""), json!("\u{0}\u{1F600}"), json!(-1), json!(1e300), json!([]), json!({"a": []})];
+    let mut cases = Vec::new();
+    for role in plugin.roles() {
+        let function = match role {
+            Role::Trigger => "upcoming",
+            Role::Inbound => "topic",
+            Role::Outbound => "handle",
+            Role::Builder | Role::Renderer | Role::Relay => continue,
+        };
+        let schema = plugin.manifest().roles[role].params.clone().unwrap_or_default();
+        let names: Vec<String> =
+            schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+        for value in &odd {
+            let params: serde_json::Map<_, _> = names.iter().map(|name| (name.clone(), value.clone())).collect();
+            let mut input = json!({"subscription": {"params": params}});
+            if function == "handle" {
+                input["events"] = json!([{"cursor": 1, "kind": "run.failed"}]);
+            }
+            cases.push(json!({"name": value.to_string(), "function": function, "input": input, "expect": {}}));
+        }
+    }
+    if cases.is_empty() {
+        return;
+    }
+    for result in run(component, &json!({"cases": cases}).to_string()).await {
+        let kind = result.got["failure"]["kind"].as_str().unwrap_or("answer");
+        let is_good = matches!(kind, "answer" | "invalid" | "failed" | "temporary" | "denied");
+        assert!(is_good, "{name}, {}: {}", result.name, result.got);
+    }
+}
+
+async fn example_conforms(name: &str) {
+    let Some(component) = example(name) else { return };
+    conforms(name, Component::File(component)).await;
 }
 
 #[tokio::test]
-async fn the_trigger_in_python_passes_its_cases() {
-    passes_its_cases("sunrise").await;
+async fn the_plugins_of_the_binary_conform() {
+    for name in ["cron", "interval", "yaml"] {
+        conforms(name, Component::Builtin(name.into())).await;
+    }
 }
 
 #[tokio::test]
-async fn the_outbound_extension_in_javascript_passes_its_cases() {
-    passes_its_cases("notify").await;
+async fn the_trigger_in_python_conforms() {
+    example_conforms("sunrise").await;
 }
 
 #[tokio::test]
-async fn the_trigger_in_c_passes_its_cases() {
-    passes_its_cases("sometime").await;
+async fn the_outbound_extension_in_javascript_conforms() {
+    example_conforms("notify").await;
 }
 
 #[tokio::test]
-async fn the_inbound_extension_in_go_passes_its_cases() {
-    passes_its_cases("forgejo").await;
+async fn the_trigger_in_c_conforms() {
+    example_conforms("sometime").await;
+}
+
+#[tokio::test]
+async fn the_inbound_extension_in_go_conforms() {
+    example_conforms("forgejo").await;
 }
 
 /// Go's collector would trap in the midst of such a body, were it not held still.

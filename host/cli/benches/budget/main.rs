@@ -6,6 +6,7 @@
 //! build.
 
 mod bare;
+mod bare_plugin;
 #[path = "../../../engine/tests/support/containers.rs"]
 mod container_engine;
 mod figures;
@@ -30,6 +31,7 @@ const ROWS: &[&str] = &[
     "light",
     "output",
     "plugin",
+    "languages",
     "idle",
     "start",
     "history",
@@ -79,6 +81,7 @@ async fn measure(name: &str) -> Vec<Row> {
         "history" => rows::history::measure().await,
         "fan-out" => rows::fan_out::measure().await,
         "plugin" => rows::plugin::measure().await,
+        "languages" => rows::languages::measure().await,
         "idle" => rows::idle::measure().await,
         "start" => rows::subscriptions::start().await,
         "instant" => rows::subscriptions::one_instant().await,

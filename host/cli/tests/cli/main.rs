@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod every;
 mod host;
+mod installs;
 mod isolation;
 mod keep;
 mod local;
@@ -25,3 +26,14 @@ mod container_engine;
 
 #[path = "../../../plugin/tests/support/registry.rs"]
 mod registry;
+
+#[path = "../../../plugin/tests/oci/fake.rs"]
+#[allow(dead_code, reason = "the tests of the registry client use the rest")]
+mod fake;
+
+#[path = "../../../plugin/tests/oci/materials.rs"]
+#[allow(dead_code, reason = "the tests of the registry client use the rest")]
+mod materials;
+
+#[path = "../../../plugin/tests/support/small_disk.rs"]
+mod small_disk;

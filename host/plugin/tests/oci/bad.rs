@@ -2,7 +2,7 @@
 
 use crate::fake::{Ask, Fake, Good, Reply, assert_nothing_left};
 use crate::materials::{heard, quick, reference, silent, sized_component, store};
-use crate::store::SmallDisk;
+use crate::small_disk::SmallDisk;
 use hostler_model::Kind;
 use hostler_plugin::oci::registry::{Login, RegistryLogin};
 use hostler_plugin::oci::{Digest, Progress, Registry, RegistryConfig, RegistryError, Stored};
@@ -334,7 +334,7 @@ async fn plain_http_is_for_this_machine_and_for_those_that_are_named() {
 #[tokio::test]
 async fn a_disk_that_fills_up_during_a_pull_is_left_as_it_was() {
     let dir = tempfile::tempdir().expect("a folder");
-    let Some(small) = SmallDisk::mount(&dir.path().join("small")) else { return };
+    let Some(small) = SmallDisk::mount(&dir.path().join("small"), 512) else { return };
     let fake = Fake::start(Good::of(sized_component("large", 900 << 10)), |_| Reply::Good);
     let error = pull(quick(), &fake, small.path()).await.expect_err("no space");
     assert_eq!(error.kind(), Kind::Unavailable, "{error}");

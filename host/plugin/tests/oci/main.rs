@@ -9,3 +9,6 @@ mod store;
 
 #[path = "../support/registry.rs"]
 mod registry;
+
+#[path = "../support/small_disk.rs"]
+mod small_disk;

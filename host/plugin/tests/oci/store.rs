@@ -1,6 +1,7 @@
 //! The store holds what it was given, whole or not at all, and gives back nothing that was changed.
 
 use crate::materials::{COMPONENT_BYTES_MAX, component, facts, hex, sized_component, store};
+use crate::small_disk::SmallDisk;
 use hostler_model::Kind;
 use hostler_plugin::oci::{Digest, Store, StoreError, Swept};
 use serde_json::Value;
@@ -131,7 +132,7 @@ fn nothing_is_collected_while_a_kept_manifest_cannot_be_read() {
 #[test]
 fn a_disk_that_is_full_leaves_the_store_as_it_was() {
     let dir = tempfile::tempdir().expect("a folder");
-    let small = SmallDisk::mount(&dir.path().join("small"));
+    let small = SmallDisk::mount(&dir.path().join("small"), 512);
     let Some(small) = small else { return };
     let store = store(small.path());
     let kept = store.put_component(&component("a"), &facts("alpha")).expect("stored");
@@ -140,32 +141,6 @@ fn a_disk_that_is_full_leaves_the_store_as_it_was() {
     assert_eq!(store.list().expect("listed").len(), 1);
     assert_eq!(store.component(kept.layer_digest).expect("there"), component("a"));
     assert_eq!(files(&small.path().join("plugins/incoming")), 0);
-}
-
-/// A file system of half a megabyte, where we may mount one.
-pub(crate) struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    pub(crate) fn mount(at: &Path) -> Option<Self> {
-        fs::create_dir(at).expect("a folder");
-        let mut mount = std::process::Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"]).arg(at).output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self(at.into()));
-        }
-        eprintln!("skipped: no file system can be mounted here");
-        None
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        drop(std::process::Command::new("umount").arg(&self.0).status());
-    }
 }
 
 #[test]

@@ -369,7 +369,7 @@ fn operation(told: operations::Operation) -> Operation {
         operations::State::Failed(error) => {
             let error = OperationError {
                 kind: error.kind(),
-                message: error.to_string(),
+                message: hostler_engine::error::chain(&error),
                 problems: error
                     .problems()
                     .map(|found| found.0.clone())

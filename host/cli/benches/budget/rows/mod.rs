@@ -4,6 +4,7 @@ pub(crate) mod containers;
 pub(crate) mod fan_out;
 pub(crate) mod history;
 pub(crate) mod idle;
+pub(crate) mod languages;
 pub(crate) mod light;
 pub(crate) mod output;
 pub(crate) mod plugin;
