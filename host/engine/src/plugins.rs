@@ -86,7 +86,8 @@ impl Handle {
         progress: impl Fn(Progress) + Send + Sync + 'static,
     ) -> Result<Inspected, Error> {
         let fetched = self.parts.sources.fetch(from, progress).await?;
-        let plugin = self.plugins().look(fetched.component.clone()).await.map_err(not_loaded)?;
+        let plugin = self.plugins().look(called(&fetched.source), fetched.component.clone()).await;
+        let plugin = plugin.map_err(not_loaded)?;
         Ok(Inspected { fetched, plugin })
     }
 
@@ -603,6 +604,13 @@ pub(crate) fn event(
     let event = NewEvent::new(core.now, namespace, kind, actor);
     core.tell(tx, NewEvent { data: Some(&data), ..event })?;
     Ok(())
+}
+
+/// What to call a component in errors before it has said its name: `tide` of `ghcr.io/acme/tide:1.2`.
+fn called(source: &str) -> Slug {
+    let name = source.split('@').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+    let name = name.split(':').find(|part| !matches!(*part, "file" | "stored" | "")).unwrap_or_default();
+    Slug::derive(name.trim_end_matches(".wasm")).unwrap_or_else(|| Slug::parse("unnamed").expect("a slug"))
 }
 
 /// What the guest wrote before it broke: a panic, a traceback.

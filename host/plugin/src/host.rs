@@ -7,12 +7,14 @@ mod files;
 mod http;
 mod kv;
 mod log;
+mod no_http;
 mod secrets;
 
 pub use files::{FileRefusal, Files};
 pub(crate) use http::HttpBudget;
 pub(crate) use kv::{Cache, Memory};
 pub(crate) use log::LogBudget;
+pub(crate) use no_http::{NoHttp, is_refused_http, link as link_no_http};
 
 use crate::limiter::Limiter;
 use crate::reach::Reach;

@@ -9,7 +9,7 @@
 use crate::cases::Told;
 use crate::exports::Exports;
 use crate::health::CallRecord;
-use crate::host::{Denials, Files, Guest, HttpBudget, LogBudget, Memory};
+use crate::host::{Denials, Files, Guest, HttpBudget, LogBudget, Memory, NoHttp};
 use crate::instances::Live;
 use crate::limiter::{Limiter, Refused};
 use crate::plugins::Plugin;
@@ -357,6 +357,9 @@ fn failure(error: &wasmtime::Error, refused: Option<Refused>, plugin: &Plugin) -
     };
     if error.chain().any(is_full) {
         return Failure::Trap(format!("it took more than {HANDLES_MAX} handles of the host without giving one back"));
+    }
+    if let Some(told) = error.chain().find_map(|cause| cause.downcast_ref::<NoHttp>()) {
+        return Failure::Trap(told.to_string());
     }
     let message = trap::without_backtrace(error);
     if message.contains("fuel allocated for hostcalls has been exhausted") {

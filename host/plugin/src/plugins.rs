@@ -8,7 +8,7 @@ use crate::cache::Compiled;
 use crate::exports::Exports;
 use crate::gate::Gate;
 use crate::health::{CallCounts, CallRecord, Health};
-use crate::host::{Cache, Guest, Memory};
+use crate::host::{Cache, Guest, Memory, is_refused_http, link_no_http};
 use crate::instances::Instances;
 use crate::invoke::{Call, Called, invoke};
 use crate::log::{LogLine, LogRing};
@@ -212,9 +212,8 @@ impl Plugins {
         self.runtime.is_compiled(digest)
     }
 
-    /// Loads a component to look at it: under no name that counts, with no grants, whatever settings it needs.
-    pub async fn look(&self, component: Component) -> Result<Plugin, LoadError> {
-        let name = Slug::parse("unnamed").expect("a slug");
+    /// Loads a component to look at it: with no grants, whatever settings it needs. The name is for errors only.
+    pub async fn look(&self, name: Slug, component: Component) -> Result<Plugin, LoadError> {
         Plugin::load(&self.runtime, PluginSource::new(name, component), Belongs::default(), Settings::Later).await
     }
 
@@ -467,6 +466,11 @@ impl Plugin {
         &self.inner.face.imports
     }
 
+    /// The interfaces of the contract that it answers to, with their versions.
+    pub fn contract(&self) -> impl Iterator<Item = &str> {
+        self.inner.face.exports.iter().map(String::as_str).filter(|export| export.starts_with("hostler:"))
+    }
+
     /// The operator's settings, with defaults.
     pub fn settings(&self) -> &Value {
         &self.known().settings
@@ -686,7 +690,7 @@ impl Inner {
     ) -> Result<Self, LoadError> {
         let Linked { compiled, face, digest, size } = found;
         let failed = |error: wasmtime::Error| LoadError::Link { plugin: plugin.clone(), message: format!("{error:#}") };
-        let pre = runtime.linker().instantiate_pre(&compiled.component).map_err(failed)?;
+        let pre = instance_of(&runtime, &compiled.component, &face).map_err(failed)?;
         let exports = Exports::find(&pre, &face.roles).map_err(failed)?;
         Ok(Self {
             size,
@@ -702,6 +706,20 @@ impl Inner {
             belongs: Belongs { before: None, ..belongs },
         })
     }
+}
+
+/// Most components need no more than all have in common.
+fn instance_of(
+    runtime: &Runtime,
+    component: &wasmtime::component::Component,
+    face: &Face,
+) -> wasmtime::Result<InstancePre<Guest>> {
+    if !face.imports.iter().any(|import| is_refused_http(import)) {
+        return runtime.linker().instantiate_pre(component);
+    }
+    let mut linker = runtime.linker().clone();
+    link_no_http(&mut linker, component)?;
+    linker.instantiate_pre(component)
 }
 
 /// A component as machine code, with what was found out about it.

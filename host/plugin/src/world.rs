@@ -2,6 +2,7 @@
 //!
 //! Done on the bytes, before anything is compiled. Exports that this host does not know are no fault.
 
+use crate::host::is_refused_http;
 use crate::{Capability, Manifest, Role, contract};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -132,7 +133,7 @@ fn told(report: &wac_types::TargetValidationReport, exports: &BTreeSet<String>) 
     }
     for name in report.imports_not_in_target() {
         let linked = WASI.iter().any(|prefix| name.starts_with(prefix)) && name.contains("@0.2.");
-        if !linked {
+        if !linked && !is_refused_http(name) {
             lines.push(format!("  it imports `{name}`, which this host does not have{}", advice(name)));
         }
     }
@@ -150,7 +151,7 @@ fn other_version<'a>(name: &str, exports: &'a BTreeSet<String>) -> Option<&'a st
 
 fn advice(name: &str) -> &'static str {
     if name.starts_with("wasi:http/") {
-        "; build it without HTTP (for JavaScript: disable `http` and `fetch-event`)"
+        "; `wasi:http/types` and `outgoing-handler` of 0.2 are there, and refuse; leave out the rest"
     } else if name.starts_with("hostler:") {
         "; it was built for another version of the contract"
     } else {

@@ -320,3 +320,29 @@ async fn tables_and_answers_out_of_bounds_end_the_call_and_say_so() {
     };
     assert!(matches!(&error, LoadError::Describe(_)) && error.to_string().contains("describe"), "{error}");
 }
+
+#[tokio::test]
+async fn a_component_that_imports_http_of_wasi_finds_one_that_refuses() {
+    let house = house();
+    let (resolve, world) = by_hand::builder_with_http();
+    let text = format!(
+        r#"(module
+            (import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
+            (import "wasi:http/types@0.2.0" "[method]incoming-body.stream" (func $stream (param i32 i32)))
+            (import "wasi:http/outgoing-handler@0.2.0" "handle" (func $handle (param i32)))
+            {}
+            (func (export "hostler:plugin/manifest@1.0.0#describe") (result i32) (i32.const 8))
+            {BUILD} (call $handle (call $fields)) (i32.const 0)))"#,
+        by_hand::frame(BUILDER)
+    );
+    let path = house.dir.path().join("with-http.wasm");
+    std::fs::write(&path, by_hand::component(&resolve, world, &text)).expect("a writable folder");
+    let (all, errors) = Plugins::load(&house.runtime, vec![support::source_without_grants("foe", &path)]).await;
+    assert!(errors.is_empty(), "{errors:?}");
+    let plugin = all.get("foe").expect("loaded");
+    assert!(plugin.imports().contains("wasi:http/types@0.2.0"), "an operator sees it");
+    let error = plugin.build(build_input(), hostler_plugin::Files::of([])).await.expect_err("refused");
+    let expected = "it called `wasi:http/types@0.2.0#[constructor]fields`; plugins send HTTP by `hostler:host/http`";
+    assert!(error.to_string().contains(expected), "{error}");
+    assert_eq!(error.denials.len(), 1, "{:?}", error.denials);
+}

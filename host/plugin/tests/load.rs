@@ -4,9 +4,10 @@
 mod by_hand;
 mod support;
 
-use hostler_plugin::{CompileError, Compiler, LoadError, Plugins, Runtime, RuntimeConfig};
+use hostler_model::Timestamp;
+use hostler_plugin::{CompileError, Compiler, LoadError, Plugin, Plugins, Role, Runtime, RuntimeConfig};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use support::{fresh_house, hostile, house, load_error, plugins, source};
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{ManglingAndAbi, Resolve};
@@ -180,4 +181,88 @@ fn what_is_published_of_the_contract_never_changes() {
         let found: String = sha2::Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(found, digest, "{file} is published: put what is new into a new version (wit/README.md, Rules)");
     }
+}
+
+/// The components of authors who have not built again since a version of the contract came out.
+fn published() -> Vec<(String, PathBuf)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published");
+    let mut found = Vec::new();
+    for version in std::fs::read_dir(root).expect("the folder is there") {
+        let version = version.expect("an entry").path();
+        let files = std::fs::read_dir(&version).into_iter().flatten().map(|entry| entry.expect("an entry").path());
+        found.extend(files.map(|file| (file.file_stem().expect("a name").to_string_lossy().into_owned(), file)));
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn what_was_built_for_a_published_version_still_loads_and_works() {
+    let house = house();
+    let published = published();
+    assert!(published.len() >= 3, "{published:?}");
+    for (name, file) in published {
+        let source = support::source_without_grants(&name, &file);
+        let plugin = Plugin::alone(&house.runtime, source).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        if plugin.has_role(Role::Trigger) {
+            let params = plugin.check_params(Role::Trigger, &serde_json::json!({})).expect("it needs none");
+            let instants = plugin.upcoming(&support::subscription(params), Timestamp(1_700_000_000_000), 3).await;
+            assert_eq!(instants.unwrap_or_else(|error| panic!("{name}: {error}")).len(), 3);
+        } else {
+            assert!(plugin.has_role(Role::Builder), "{name}");
+        }
+    }
+}
+
+/// A small component in as many variants as one likes: a section that nobody reads makes it another.
+fn variants(count: u8, dir: &Path) -> Vec<hostler_plugin::PluginSource> {
+    let small = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published/1.0.0/c-trigger.wasm");
+    let bytes = std::fs::read(small).expect("it is there");
+    let variant = |n: u8| {
+        let path = dir.join(format!("variant-{n}.wasm"));
+        std::fs::write(&path, [bytes.as_slice(), &[0, 2, 1, n]].concat()).expect("a writable folder");
+        support::source_without_grants(&format!("variant-{n}"), &path)
+    };
+    (0..count).map(variant).collect()
+}
+
+/// A runtime that cannot compile at all.
+fn without_compiler(cache: &Path) -> Runtime {
+    let compiler = Compiler::Child { program: "/nowhere/at/all".into(), args: Vec::new() };
+    Runtime::new(RuntimeConfig::new(cache.into(), compiler)).expect("a runtime")
+}
+
+#[tokio::test]
+async fn a_start_with_fifty_plugins_compiles_none() {
+    let house = fresh_house();
+    let sources = variants(50, house.dir.path());
+    plugins(&house, sources.clone()).await;
+    let begun = std::time::Instant::now();
+    let (again, errors) = Plugins::load(&without_compiler(&house.dir.path().join("cache")), sources).await;
+    eprintln!("50 plugins loaded in {} ms", begun.elapsed().as_millis());
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(again.list().len(), 53);
+}
+
+#[tokio::test]
+async fn compiled_code_of_another_host_is_not_loaded() {
+    let (theirs, ours) = (fresh_house(), fresh_house());
+    let sources = variants(1, theirs.dir.path());
+    plugins(&theirs, sources.clone()).await;
+    plugins(&ours, Vec::new()).await;
+    let (from, to) = (theirs.dir.path().join("cache"), ours.dir.path().join("cache"));
+    let mut copied = 0;
+    for entry in std::fs::read_dir(&from).expect("the cache") {
+        let entry = entry.expect("an entry");
+        // All but their key, which a host does not take from anybody.
+        if entry.file_name() != "key" && !to.join(entry.file_name()).exists() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+            copied += 1;
+        }
+    }
+    assert_eq!(copied, 2, "the code and its seal");
+    let (_, errors) = Plugins::load(&without_compiler(&to), sources).await;
+    let [LoadError::Compile { source: CompileError::ChildFailed { .. }, .. }] = errors.as_slice() else {
+        panic!("it was taken as it is: {errors:?}")
+    };
 }

@@ -4,6 +4,7 @@ mod grants;
 mod inspect;
 mod install;
 mod keygen;
+mod locked;
 mod manage;
 mod new;
 mod operation;

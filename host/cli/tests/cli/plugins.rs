@@ -33,7 +33,7 @@ fn a_plugin_is_looked_at_installed_granted_used_and_removed() {
     let file = versatile();
 
     let seen = home.run(&["plugin", "inspect", &file]).ok();
-    for expected in ["versatile", "roles:", "secret token: bearer, equals", "To remember.", "○ not granted"] {
+    for expected in ["versatile", "roles:", "hostler:trigger/trigger@1.0.0, ", "hostler:relay/relay@1.0.0-draft.1", "secret token: bearer, equals", "To remember.", "○ not granted"] {
         assert!(seen.contains(expected), "{expected}: {seen}");
     }
     let asked = home.run(&["plugin", "install", &file]);
@@ -159,6 +159,21 @@ fn a_plugin_goes_through_a_registry_and_through_a_bundle_to_another_host() {
     other.run(&["plugin", "install", "--bundle", &bundle, "--yes"]).ok();
     let moved = other.run(&["plugin", "get", "versatile", "--json"]).json();
     assert_eq!((&moved["manifest_digest"], &moved["digest"]), (&shown["manifest_digest"], &shown["digest"]));
+
+    // A third one is made like the first by its lock file.
+    home.run(&["plugin", "install", "builtin:interval", "--as", "often", "--yes"]).ok();
+    home.run(&["plugin", "grant", "versatile", "--grant", "kv"]).ok();
+    let lock = home.path().join(".local/share/hostler/plugins.lock.json").display().to_string();
+    let third = Home::new();
+    let _third_host = third.serve();
+    assert_eq!(third.run(&["plugin", "install", "--lock", "nowhere.json"]).code, 2);
+    let made = third.run(&["plugin", "install", "--lock", &lock]);
+    assert!(made.code == 0 && made.out.contains("installed versatile from"), "{}{}", made.out, made.err);
+    let same = third.run(&["plugin", "get", "versatile", "--json"]).json();
+    let granted = home.run(&["plugin", "get", "versatile", "--json"]).json()["grants"].clone();
+    assert_eq!((&same["manifest_digest"], &same["grants"]), (&shown["manifest_digest"], &granted));
+    let again = third.run(&["plugin", "install", "--lock", &lock]);
+    assert!(again.code == 0 && again.err.contains("are there already"), "{}{}", again.out, again.err);
 }
 
 #[test]
@@ -273,4 +288,118 @@ fn a_recorded_call_is_listed_printed_and_made_again_without_the_host() {
     assert_eq!(home.run(&["plugin", "recordings", "tool", "999999"]).code, 6);
     home.run(&["plugin", "set", "tool", "--limit", "recorded_calls_max:=0"]).ok();
     assert_eq!(list(), serde_json::json!([]), "none is kept, so none stays");
+}
+
+#[test]
+fn what_is_in_a_registry_is_looked_at_with_the_login_of_a_helper() {
+    let Some(registry) = DebianRegistry::closed() else { return };
+    let mut home = Home::new();
+    let place = format!("{}/acme/versatile:1.0.0", registry.address);
+    let helper = home.file("bin/docker-credential-inn", "#!/bin/sh\necho '{\"Username\": \"ann\", \"Secret\": \"a?b>c~\"}'\n");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&helper, executable).expect("ours");
+    home.file(".docker/config.json", "{\"credsStore\": \"inn\"}");
+    home.set("PATH", &format!("{}:/usr/local/bin:/usr/bin:/bin", home.path().join("bin").display()));
+    home.run(&["plugin", "push", &versatile(), &place]).ok();
+    let _host = home.serve();
+    let seen = home.run(&["plugin", "inspect", &place]).ok();
+    for expected in ["versatile 1.0.0", "contract: ", "secret open: reveal", "artifact  sha256:"] {
+        assert!(seen.contains(expected), "{expected}: {seen}");
+    }
+    assert!(!home.run(&["plugin", "list"]).out.contains("versatile"), "looking installs nothing");
+}
+
+#[test]
+fn an_author_sees_each_change_at_work_and_what_it_logs() {
+    let home = Home::new();
+    let _host = home.serve();
+    let bytes = std::fs::read(hostile()).expect("the fixture is there");
+    let file = home.path().join("foe.wasm");
+    std::fs::write(&file, &bytes).expect("written");
+    let mut dev = home.command(&["plugin", "dev", "foe.wasm", "--as", "foe"]);
+    let mut dev = dev.stdout(std::process::Stdio::piped()).spawn().expect("the binary starts");
+    let digest = || home.run(&["plugin", "get", "foe", "--json"]).json()["digest"].clone();
+    until("it is installed", || digest().is_string());
+    let first = digest();
+    // The same with a section that nobody reads: another component.
+    std::fs::write(&file, [bytes.as_slice(), &[0, 2, 1, b'x']].concat()).expect("written");
+    until("it is reloaded", || digest() != first);
+    home.file("hello.json", HELLO);
+    home.run(&["up", "hello.json"]).ok();
+    home.run(&["subscribe", "hello", "foe", "tick", "-p", "how=log", "--dry-run"]).ok();
+    until("it has logged", || home.run(&["plugin", "logs", "foe"]).out.contains("one line"));
+    let mut line = String::new();
+    let mut shown = std::io::BufReader::new(dev.stdout.take().expect("piped"));
+    std::io::BufRead::read_line(&mut shown, &mut line).expect("a line");
+    assert!(line.contains("warn") && line.contains("one line") && !line.contains('\u{1b}'), "{line:?}");
+    dev.kill().expect("it runs");
+    dev.wait().expect("it ends");
+}
+
+#[test]
+fn an_update_that_would_stop_something_waits_for_the_word() {
+    let home = Home::new();
+    let _host = home.serve();
+    home.run(&["plugin", "install", "builtin:interval", "--as", "often", "--yes", "--set", "minimum=2s"]).ok();
+    home.run(&["plugin", "set", "often", "minimum=1m"]).ok();
+    assert_eq!(home.run(&["plugin", "get", "often", "--json"]).json()["settings"]["minimum"], "1m");
+    let wrong = home.run(&["plugin", "set", "often", "minimum:=5"]);
+    assert!(wrong.code == 2 && wrong.err.contains("/minimum"), "{}", wrong.err);
+    home.file("hello.json", HELLO);
+    home.run(&["up", "hello.json"]).ok();
+    home.run(&["subscribe", "hello", "often", "tick", "-p", "every=5m"]).ok();
+    let stops = home.run(&["plugin", "update", "often", "builtin:cron", "--yes"]);
+    assert!(stops.code == 7 && stops.err.contains("--force"), "{}", stops.err);
+    assert!(stops.err.contains("subscription") && stops.err.contains("expression"), "{}", stops.err);
+    assert_eq!(home.run(&["plugin", "get", "often", "--json"]).json()["settings"]["minimum"], "1m", "nothing changed");
+}
+
+#[test]
+fn a_secret_comes_from_a_file_is_taken_from_a_subscription_and_goes() {
+    let home = Home::new();
+    let _host = home.serve();
+    home.run(&["plugin", "install", &versatile(), "--as", "tool", "--yes"]).ok();
+    let value = home.file("value", "s3cret\n");
+    home.run(&["secret", "set", "token", "--file", &value]).ok();
+    home.file("hello.json", HELLO);
+    home.run(&["up", "hello.json"]).ok();
+    let equals = |value: &str| json_act(&format!(r#"{{"op": "equals", "secret": "token", "value": "{value}"}}"#));
+    home.run(&["subscribe", "hello", "tool", "tick", "-p", &equals("s3cret\\n")]).ok();
+    assert!(note(&home, "true").contains("{\"ok\":true}"), "byte for byte");
+    home.run_with_input(&["secret", "set", "token", "--keep-old", "1h"], "newer\n").ok();
+    let listed = home.run(&["secret", "list", "--json"]).json();
+    assert_eq!((listed[0]["version"].as_u64(), listed[0]["values"].as_u64()), (Some(2), Some(2)), "{listed}");
+    home.run(&["subscription", "delete", "hello/tick"]).ok();
+    home.run(&["subscribe", "hello", "tool", "tick", "--only-secret", "webhook", "-p", &equals("newer")]).ok();
+    assert!(note(&home, "denied").contains("its subscription takes it away"));
+    home.run(&["secret", "delete", "token"]).ok();
+    assert_eq!(home.run(&["secret", "list", "--json"]).json(), serde_json::json!([]));
+    assert_eq!(home.run(&["secret", "delete", "token"]).code, 6);
+}
+
+fn json_act(act: &str) -> String {
+    format!("act:={act}")
+}
+
+#[test]
+fn a_key_from_outside_is_used_and_written_nowhere() {
+    let mut home = Home::new();
+    let key = "5a".repeat(32);
+    home.set("THE_KEY", &key);
+    home.set("HOSTLER_CONFIG_KEY_ENVIRONMENT", "THE_KEY");
+    let host = home.serve();
+    home.run_with_input(&["secret", "set", "token"], "value").ok();
+    let refused = home.run(&["secret", "rotate-key"]);
+    assert!(refused.code != 0 && !refused.err.contains(&key), "{}", refused.err);
+    assert_eq!(host.stop(), 0);
+    assert!(!home.path().join(".local/share/hostler/key").exists(), "no file is made");
+    home.set("THE_KEY", &"a5".repeat(32));
+    let wrong = home.run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(wrong.code != 0 && wrong.err.contains("the key is not the one"), "{}", wrong.err);
+    // The same key by a program.
+    home.set("HOSTLER_CONFIG_KEY_ENVIRONMENT", "");
+    let config = home.file("config.toml", &format!("[key]\ncommand = [\"/bin/echo\", \"{key}\"]\n"));
+    let host = home.serve_with(&["--config", &config]);
+    assert_eq!(home.run(&["secret", "list", "--json"]).json()[0]["name"], "token");
+    assert_eq!(host.stop(), 0);
 }

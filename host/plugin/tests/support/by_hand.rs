@@ -27,6 +27,29 @@ pub(crate) fn builder() -> (Resolve, WorldId) {
     (resolve, world)
 }
 
+/// The same with a corner of `wasi:http`, as the libraries of some languages import it.
+pub(crate) fn builder_with_http() -> (Resolve, WorldId) {
+    let (mut resolve, _) = builder();
+    let streams = "package wasi:io@0.2.0; interface streams { resource input-stream; }";
+    let http = "package wasi:http@0.2.0;
+        interface types {
+            use wasi:io/streams@0.2.0.{input-stream};
+            resource fields { constructor(); }
+            resource incoming-body { %stream: func() -> result<input-stream>; }
+        }
+        interface outgoing-handler { use types.{fields}; handle: func(request: fields); }";
+    let world = "package tests:http; world with-http {
+        include hostler:builder/builder-plugin@1.0.0;
+        import wasi:http/types@0.2.0;
+        import wasi:http/outgoing-handler@0.2.0;
+    }";
+    resolve.push_str("streams.wit", streams).expect("good WIT");
+    resolve.push_str("http.wit", http).expect("good WIT");
+    let package = resolve.push_str("world.wit", world).expect("good WIT");
+    let world = resolve.select_world(&[package], Some("with-http")).expect("its world");
+    (resolve, world)
+}
+
 /// What lets a module be called at all, and the text that its `describe` answers.
 pub(crate) fn frame(manifest: &str) -> String {
     let escaped: String = manifest.bytes().map(|byte| format!("\\{byte:02x}")).collect();

@@ -408,6 +408,7 @@ fn inspection(seen: &Inspected, comparison: Option<Comparison>) -> Inspection {
         pinned,
         size: seen.plugin.size(),
         imports: seen.plugin.imports().iter().cloned().collect(),
+        contract: seen.plugin.contract().map(str::to_owned).collect(),
         comparison,
     }
 }

@@ -285,6 +285,9 @@ pub struct Inspection {
     pub size: u64,
     /// Names of what it imports.
     pub imports: Vec<String>,
+    /// Interfaces of the contract that it answers to, with their versions.
+    #[serde(default)]
+    pub contract: Vec<String>,
     /// What an update would change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,

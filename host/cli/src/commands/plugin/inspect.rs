@@ -56,6 +56,7 @@ fn seen(plugin: &Plugin, path: &Path) -> Inspection {
         pinned: Asked::default(),
         size: plugin.size(),
         imports: plugin.imports().iter().cloned().collect(),
+        contract: plugin.contract().map(str::to_owned).collect(),
         comparison: None,
     }
 }

@@ -23,14 +23,19 @@ use std::path::PathBuf;
   hostler plugin install ghcr.io/acme/tide:1.2
   hostler plugin install ./tide.wasm --as tide --grant kv --grant http=https://api.example.com/v1/
   hostler plugin install ghcr.io/acme/notify@sha256:… --grant secret:token=deploy_token --set channel=builds
-  hostler plugin install --bundle plugins.tar --yes")]
+  hostler plugin install --bundle plugins.tar --yes
+  hostler plugin install --lock plugins.lock.json")]
 pub(super) struct Install {
     /// A reference, a file, or `builtin:NAME`
-    #[arg(value_name = "REF|FILE", required_unless_present = "bundle", conflicts_with = "bundle")]
+    #[arg(value_name = "REF|FILE", required_unless_present_any = ["bundle", "lock"], conflicts_with_all = ["bundle", "lock"])]
     source: Option<String>,
     /// Install all plugins of a bundle that `hostler plugin bundle` wrote
     #[arg(long, value_name = "FILE", conflicts_with = "name")]
     bundle: Option<PathBuf>,
+    /// Install what stands in the lock file of another host: the same artifacts under the same names with the same
+    /// grants; what is there already stays. Settings and limits are not in it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["bundle", "name", "settings", "grants", "yes"])]
+    lock: Option<PathBuf>,
     /// What to call it here; its own name unless told
     #[arg(long = "as", value_name = "NAME")]
     name: Option<Slug>,
@@ -43,6 +48,9 @@ pub(super) struct Install {
 
 impl Install {
     pub(super) async fn run(self, ctx: &Context, client: &Client) -> Result<(), Failure> {
+        if let Some(file) = &self.lock {
+            return locked::install(ctx, client, file).await;
+        }
         let sources = match (&self.source, &self.bundle) {
             (Some(typed), _) => vec![source::resolve(ctx, client, typed).await?],
             (None, Some(file)) => from_bundle(ctx, client, file).await?,

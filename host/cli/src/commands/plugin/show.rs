@@ -106,6 +106,7 @@ pub(super) fn inspection(ctx: &Context, found: &Inspection) -> Result<(), Failur
     let _ = writeln!(text, "{} large", Bytes(found.size));
     let roles: Vec<String> = found.plugin.roles.keys().cloned().collect();
     let _ = writeln!(text, "roles: {}", roles.join(", "));
+    let _ = writeln!(text, "contract: {}", found.contract.join(", "));
     let (ours, wasi): (Vec<_>, Vec<_>) = found.imports.iter().partition(|name| name.starts_with("hostler:"));
     let ours: Vec<&str> = ours.iter().map(|name| name.as_str()).collect();
     let _ = writeln!(text, "imports: {}, and {} of WASI, which are empty here", ours.join(", "), wasi.len());
