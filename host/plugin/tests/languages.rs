@@ -52,11 +52,8 @@ async fn is_cut_off(name: &str, foe: &Plugin) {
 async fn misbehaves_and_is_contained(name: &str) {
     let Some(file) = built(name) else { return };
     let house = house();
-    let limits = LimitSettings {
-        time_max: Some(Duration::from_secs(1)),
-        faults_max: Some(0),
-        ..LimitSettings::default()
-    };
+    let limits =
+        LimitSettings { time_max: Some(Duration::from_secs(1)), faults_max: Some(0), ..LimitSettings::default() };
     let source = PluginSource { limits, ..support::source_without_grants(name, &file) };
     let foe = plugins(&house, vec![source]).await.get(name).expect("loaded");
     is_cut_off(name, &foe).await;
@@ -64,7 +61,11 @@ async fn misbehaves_and_is_contained(name: &str) {
     let told = matches!(hoard.failure, Failure::Memory { .. } | Failure::Trap(_));
     assert!(told && hoard.memory_bytes_peak <= 64 << 20, "{name}: {hoard}");
     let threw = foe.upcoming(&behaving("throw"), AT, 1).await.expect_err("it threw");
-    assert!(threw.stderr.contains("the sky falls") || threw.to_string().contains("the sky falls"), "{threw} {}", threw.stderr);
+    assert!(
+        threw.stderr.contains("the sky falls") || threw.to_string().contains("the sky falls"),
+        "{threw} {}",
+        threw.stderr
+    );
     assert_eq!(foe.upcoming(&behaving("well"), AT, 2).await.expect("the next call is well").len(), 2);
 }
 

@@ -10,13 +10,9 @@ export const manifest = {
 export const trigger = {
   upcoming(subscription, after, count) {
     misbehave(JSON.parse(subscription.params).how);
-    const instants = [];
-    for (let n = 1n; n <= BigInt(count); n += 1n) {
-      instants.push({ at: BigInt(after) + n * 1000n, local: `instant ${n}` });
-    }
-    return instants;
+    return Array.from({ length: count }, (_, n) => ({ at: after + (n + 1) * 1000, local: `instant ${n + 1}` }));
   },
-  wake: () => ({ actions: [], again: undefined, note: undefined }),
+  wake: () => ({ actions: [], again: null, note: null }),
 };
 
 function misbehave(how) {
