@@ -33,7 +33,14 @@ fn a_plugin_is_looked_at_installed_granted_used_and_removed() {
     let file = versatile();
 
     let seen = home.run(&["plugin", "inspect", &file]).ok();
-    for expected in ["versatile", "roles:", "hostler:trigger/trigger@1.0.0, ", "hostler:relay/relay@1.0.0-draft.1", "secret token: bearer, equals", "To remember.", "○ not granted"] {
+    for expected in [
+        "versatile",
+        "roles:",
+        "hostler:trigger/trigger@1.0.0",
+        "secret token: bearer, equals",
+        "To remember.",
+        "○ not granted",
+    ] {
         assert!(seen.contains(expected), "{expected}: {seen}");
     }
     let asked = home.run(&["plugin", "install", &file]);
@@ -295,7 +302,8 @@ fn what_is_in_a_registry_is_looked_at_with_the_login_of_a_helper() {
     let Some(registry) = DebianRegistry::closed() else { return };
     let mut home = Home::new();
     let place = format!("{}/acme/versatile:1.0.0", registry.address);
-    let helper = home.file("bin/docker-credential-inn", "#!/bin/sh\necho '{\"Username\": \"ann\", \"Secret\": \"a?b>c~\"}'\n");
+    let helper =
+        home.file("bin/docker-credential-inn", "#!/bin/sh\necho '{\"Username\": \"ann\", \"Secret\": \"a?b>c~\"}'\n");
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&helper, executable).expect("ours");
     home.file(".docker/config.json", "{\"credsStore\": \"inn\"}");
@@ -303,7 +311,7 @@ fn what_is_in_a_registry_is_looked_at_with_the_login_of_a_helper() {
     home.run(&["plugin", "push", &versatile(), &place]).ok();
     let _host = home.serve();
     let seen = home.run(&["plugin", "inspect", &place]).ok();
-    for expected in ["versatile 1.0.0", "contract: ", "secret open: reveal", "artifact  sha256:"] {
+    for expected in ["versatile 1.0.0", "contract: ", "secret open: reveal", "artifact  [digest]"] {
         assert!(seen.contains(expected), "{expected}: {seen}");
     }
     assert!(!home.run(&["plugin", "list"]).out.contains("versatile"), "looking installs nothing");
@@ -317,9 +325,9 @@ fn an_author_sees_each_change_at_work_and_what_it_logs() {
     let file = home.path().join("foe.wasm");
     std::fs::write(&file, &bytes).expect("written");
     let mut dev = home.command(&["plugin", "dev", "foe.wasm", "--as", "foe"]);
-    let mut dev = dev.stdout(std::process::Stdio::piped()).spawn().expect("the binary starts");
+    let mut dev = Ending(dev.stdout(std::process::Stdio::piped()).spawn().expect("the binary starts"));
+    until("it is installed", || home.run(&["plugin", "get", "foe"]).code == 0);
     let digest = || home.run(&["plugin", "get", "foe", "--json"]).json()["digest"].clone();
-    until("it is installed", || digest().is_string());
     let first = digest();
     // The same with a section that nobody reads: another component.
     std::fs::write(&file, [bytes.as_slice(), &[0, 2, 1, b'x']].concat()).expect("written");
@@ -329,11 +337,19 @@ fn an_author_sees_each_change_at_work_and_what_it_logs() {
     home.run(&["subscribe", "hello", "foe", "tick", "-p", "how=log", "--dry-run"]).ok();
     until("it has logged", || home.run(&["plugin", "logs", "foe"]).out.contains("one line"));
     let mut line = String::new();
-    let mut shown = std::io::BufReader::new(dev.stdout.take().expect("piped"));
+    let mut shown = std::io::BufReader::new(dev.0.stdout.take().expect("piped"));
     std::io::BufRead::read_line(&mut shown, &mut line).expect("a line");
-    assert!(line.contains("warn") && line.contains("one line") && !line.contains('\u{1b}'), "{line:?}");
-    dev.kill().expect("it runs");
-    dev.wait().expect("it ends");
+    assert!(line.contains("warn") && line.contains("one line"), "{line:?}");
+}
+
+/// Goes with the test, however that ends.
+struct Ending(std::process::Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::grants::Approving;
 use super::operation;
-use super::{show, source};
+use super::{locked, show, source};
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;

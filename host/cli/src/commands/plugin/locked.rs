@@ -45,7 +45,7 @@ pub(super) async fn install(ctx: &Context, client: &Client, file: &Path) -> Resu
         return ctx.printer.json(&json!({"installed": installed, "there": there}));
     }
     if !there.is_empty() {
-        ctx.printer.advise(&format!("{} of {} are there already", there.len(), lock.plugins.len()));
+        ctx.printer.talk(&format!("{} of {} are there already", there.len(), lock.plugins.len()));
     }
     Ok(())
 }
@@ -55,7 +55,8 @@ async fn is_there(ctx: &Context, client: &Client, name: &Slug, locked: &Locked) 
     match client.plugin(&ctx.namespace, name.as_str()).await {
         Ok(plugin) if plugin.digest == locked.layer_digest.to_string() => Ok(true),
         Ok(plugin) => {
-            let text = format!("`{name}` is installed as {} {}, and not as it is locked", plugin.version, plugin.digest);
+            let text =
+                format!("`{name}` is installed as {} {}, and not as it is locked", plugin.version, plugin.digest);
             Err(Failure::new(ExitCode::Conflict, text).hint(format!("uninstall it, or `hostler plugin update {name}`")))
         }
         Err(error) if error.kind() == Kind::NotFound => Ok(false),
