@@ -263,13 +263,17 @@ fn a_recorded_call_is_listed_printed_and_made_again_without_the_host() {
     let home = Home::new();
     let _host = home.serve();
     let file = versatile();
-    home.run(&["plugin", "install", &file, "--as", "tool", "--yes"]).ok();
+    home.run(&["plugin", "install", &file, "--as", "tool", "--yes", "--limit", "calls_max:=3"]).ok();
+    let wrong = home.run(&["plugin", "set", "tool", "--limit", "cals_max:=3"]);
+    assert!(wrong.code == 2 && wrong.err.contains("unknown field `cals_max`"), "{}", wrong.err);
     home.file("hello.json", HELLO);
     home.run(&["up", "hello.json"]).ok();
     let nothing = home.run(&["plugin", "test", &file, "--replay", "tool"]);
     assert!(nothing.code == 6 && nothing.err.contains("recorded_calls_max"), "{}", nothing.err);
     home.run(&["plugin", "set", "tool", "--limit", "recorded_calls_max:=3"]).ok();
     home.run(&["plugin", "set", "tool", "--limit", "kv_bytes_max:=100000"]).ok();
+    let shown = home.run(&["plugin", "get", "tool"]).out;
+    assert!(shown.contains("limits: calls_max 3, kv_bytes_max 100000, recorded_calls_max 3\n"), "{shown}");
     let limits = home.run(&["plugin", "get", "tool", "--json"]).json()["limits"].clone();
     assert_eq!((limits["recorded_calls_max"].as_u64(), limits["kv_bytes_max"].as_u64()), (Some(3), Some(100_000)));
     let acts = r#"{"op": "all", "acts": [{"op": "random"}, {"op": "clock"}, {"op": "kv-set", "scope": "plugin", "key": "k", "value": "kept-and-sealed"}, {"op": "kv-get", "scope": "plugin", "key": "k"}]}"#;

@@ -2,7 +2,7 @@
 
 use super::grants::Approving;
 use super::operation;
-use super::{locked, show, source};
+use super::{locked, manage, show, source};
 use crate::context::Context;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -34,7 +34,7 @@ pub(super) struct Install {
     bundle: Option<PathBuf>,
     /// Install what stands in the lock file of another host: the same artifacts under the same names with the same
     /// grants; what is there already stays. Settings and limits are not in it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["bundle", "name", "settings", "grants", "yes"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["bundle", "name", "settings", "limits", "grants", "yes"])]
     lock: Option<PathBuf>,
     /// What to call it here; its own name unless told
     #[arg(long = "as", value_name = "NAME")]
@@ -44,6 +44,9 @@ pub(super) struct Install {
     /// A setting of the plugin: NAME=TEXT, or NAME:=JSON
     #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<Param>,
+    /// A limit, as `hostler plugin get --json` names it: NAME:=NUMBER, or time_max=DURATION
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    limits: Vec<Param>,
 }
 
 impl Install {
@@ -81,6 +84,7 @@ impl Install {
             plugin: self.name.clone(),
             grants: Some(grants),
             settings: settings(&self.settings)?,
+            limits: manage::limits(&self.limits)?,
             ..operation::request(OperationAction::Install, found.pinned.clone())
         };
         let done = operation::run(ctx, client, &asked).await?;

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::params::{self, Param};
 use crate::print::time;
 use hostler_model::{Bytes, Duration, Slug};
+use hostler_plugin::LimitSettings;
 use hostler_web::Client;
 use hostler_web::types::{Collect, PluginChange};
 use serde_json::Value;
@@ -64,21 +65,23 @@ impl Set {
                 Some(Value::Object(all))
             }
         };
-        let limits =
-            match self.limits.is_empty() {
-                true => None,
-                false => {
-                    let given = Value::Object(params::collect(None, self.limits.clone())?);
-                    let limits = serde_json::from_value(given);
-                    Some(limits.map_err(|error| {
-                        Failure::new(ExitCode::Invalid, format!("the limits are not valid: {error}"))
-                    })?)
-                }
-            };
+        let limits = limits(&self.limits)?;
         let change = PluginChange { settings, limits, grants: None };
         let plugin = client.change_plugin(&ctx.namespace, self.plugin.as_str(), &change).await?;
         show::plugin(ctx, &plugin)
     }
+}
+
+/// None: none is named.
+pub(super) fn limits(given: &[Param]) -> Result<Option<LimitSettings>, Failure> {
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |error| {
+        Failure::new(ExitCode::Invalid, format!("the limits are not valid: {error}"))
+            .hint("`hostler plugin get NAME --json` names them all; a number is written NAME:=NUMBER")
+    };
+    serde_json::from_value(Value::Object(params::collect(None, given.to_vec())?)).map(Some).map_err(wrong)
 }
 
 /// List the recorded calls of a plugin, or print one as a file of cases

@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::print::{Paint, table::Table, terminal, time};
 use hostler_model::{Bytes, Slug};
+use hostler_plugin::Limits;
 use hostler_web::types::{Comparison, Inspection, Plugin, PluginCall, PluginLine, PluginRecording, PluginStatus};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -45,6 +46,7 @@ pub(super) fn plugin(ctx: &Context, plugin: &Plugin) -> Result<(), Failure> {
         let (calls, errors, faults, denials) = (counts.calls, counts.errors, counts.faults, counts.denials);
         let _ = writeln!(text, "calls: {calls}, {errors} without an answer, {faults} broke, {denials} refusals");
     }
+    let _ = write!(text, "{}", other_limits(plugin));
     schemas(&mut text, plugin, paint);
     rights(&mut text, plugin, paint);
     if !plugin.log.is_empty() {
@@ -54,6 +56,20 @@ pub(super) fn plugin(ctx: &Context, plugin: &Plugin) -> Result<(), Failure> {
         let _ = writeln!(text, "  {}", log_line(line));
     }
     ctx.printer.result(&text)
+}
+
+/// The limits that are not those of every plugin.
+fn other_limits(plugin: &Plugin) -> String {
+    let usual = serde_json::to_value(Limits::default()).unwrap_or_default();
+    let other: Vec<String> = plugin
+        .limits
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, value)| usual[name.as_str()] != **value)
+        .map(|(name, value)| format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .collect();
+    if other.is_empty() { String::new() } else { format!("limits: {}\n", other.join(", ")) }
 }
 
 fn head(plugin: &Plugin, paint: Paint) -> String {
@@ -166,7 +182,8 @@ pub(super) fn calls(ctx: &Context, calls: &[PluginCall]) -> Result<(), Failure> 
             (Some(error), false) => paint.warning(&terminal::harmless(error.as_bytes())),
         };
         table.row(&[
-            time::utc(call.at.0),
+            // What a plugin is has no instant.
+            if call.at.0.0 == 0 { "-".into() } else { time::utc(call.at.0) },
             call.function.clone(),
             call.subscription.clone().unwrap_or_else(|| "-".into()),
             format!("{:.2} ms", call.duration_us as f64 / 1_000.0),
