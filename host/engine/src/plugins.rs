@@ -11,7 +11,8 @@ use hostler_model::{Actor, Slug};
 use hostler_plugin::oci::{Digest, Progress, Swept};
 use hostler_plugin::sources::From;
 use hostler_plugin::{
-    Component, Fetched, Grants, Heard, LimitSettings, LoadError, Plugin, PluginSource, Quarantine, Recording, oci,
+    Component, Fetched, Grants, Heard, LimitSettings, LoadError, Origin, Plugin, PluginSource, Quarantine, Recording,
+    oci,
 };
 use hostler_store::{NamespaceId, NewEvent, NewRecording, PluginRow, PluginStatus, RecordingRow, WriteTx};
 use serde_json::{Value, json};
@@ -136,7 +137,6 @@ impl Handle {
         let from = origin(&old)?;
         let approval = grants.map_or(Approval::AsBefore, Approval::These);
         let settings = settings.unwrap_or(Value::Null);
-        let limits = limits.map(|limits| limits.over(serde_json::from_str(&old.limits).unwrap_or_default()));
         let install =
             Install { namespace: namespace.clone(), name: Some(name.clone()), from, approval, settings, limits, actor };
         self.update_plugin(install, name.clone(), |_| ()).await
@@ -159,7 +159,8 @@ impl Handle {
             (given, _) => given.clone(),
         };
         let limits = match (install.limits, &old) {
-            (Some(limits), _) => limits,
+            (Some(limits), Some(old)) => limits.over(serde_json::from_str(&old.limits).unwrap_or_default()),
+            (Some(limits), None) => limits,
             (None, Some(old)) => serde_json::from_str(&old.limits).unwrap_or_default(),
             (None, None) => LimitSettings::default(),
         };
@@ -409,12 +410,22 @@ impl Handle {
 
     async fn keep_recordings(&self, mut recordings: mpsc::Receiver<Recording>) {
         while let Some(recording) = recordings.recv().await {
-            let name = recording.plugin.clone();
-            let kept = self.change(move |_, tx| {
-                let Recording { plugin, digest, function, at, error, kept_max, case } = &recording;
-                let (namespace, error) = (NamespaceId::DEFAULT, error.as_deref());
-                tx.add_recording(NewRecording { namespace, plugin, digest, function, at: *at, error, content: case })?;
-                tx.trim_recordings(namespace, plugin, *kept_max)?;
+            let (name, plugins) = (recording.plugin.clone(), self.plugins().clone());
+            let kept = self.chore(move |_, tx| {
+                let Recording { plugin, digest, function, at, error, case } = &recording;
+                let namespace = NamespaceId::DEFAULT;
+                // What was installed, or set, while the call went on counts; who has gone leaves no recording.
+                let loaded = plugins.get(plugin.as_str()).filter(|loaded| loaded.digest() == digest);
+                let is_there = match tx.plugin(namespace, plugin)? {
+                    Some(row) => row.digest == *digest,
+                    None => loaded.as_ref().is_some_and(|loaded| !matches!(loaded.origin(), Origin::Kept(_))),
+                };
+                let kept_max = loaded.map_or(0, |loaded| loaded.limits().recorded_calls_max);
+                if is_there && kept_max > 0 {
+                    let (at, error) = (*at, error.as_deref());
+                    tx.add_recording(NewRecording { namespace, plugin, digest, function, at, error, content: case })?;
+                    tx.trim_recordings(namespace, plugin, kept_max)?;
+                }
                 Ok(())
             });
             if let Err(error) = kept.await {

@@ -249,7 +249,14 @@ impl CaseRunner {
             self.manifest = Some((bare.manifest_text().to_owned(), Grants::all(bare.manifest())));
         }
         let all = self.manifest.as_ref().map(|(_, all)| all.clone()).unwrap_or_default();
-        let loaded = self.load_with(given, given.grants.clone().unwrap_or(all)).await?;
+        let mut grants = given.grants.clone().unwrap_or(all);
+        if given.is_recorded()
+            && let Some(manifest) = self.manifest.as_ref().and_then(|(text, _)| crate::Manifest::parse(text).ok())
+        {
+            // Another version of the plugin may ask for less than the one that was recorded.
+            grants.narrow(&manifest);
+        }
+        let loaded = self.load_with(given, grants).await?;
         if let (Ok(plugin), Some((known, _))) = (&loaded, &self.manifest)
             && plugin.manifest_text() != known
         {

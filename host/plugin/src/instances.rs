@@ -1,13 +1,15 @@
 //! Instances that have answered and may be called again, where an operator lets a plugin keep them.
 //!
 //! Invariants: an instance serves one namespace only, so that no state of one is ever seen by another; one whose call
-//! did not end with an answer never comes back; no more wait than may be called at once, and none for long. Must not
-//! know: roles, and what a call is about.
+//! did not end with an answer never comes back; no more wait than may be called at once, none much longer than a
+//! minute, and those of all plugins together hold no more memory than a host can spare. Must not know: roles, and what
+//! a call is about.
 
 use crate::host::Guest;
 use crate::surroundings::Tail;
 use hostler_model::Slug;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -16,6 +18,8 @@ use wasmtime::component::Instance;
 
 /// One that nobody has called for so long is dropped: an idle plugin costs nothing.
 const IDLE_MAX: Duration = Duration::from_secs(60);
+/// Linear memory of all that wait, of all plugins together, in bytes.
+const PARKED_BYTES_MAX: u64 = 256 << 20;
 /// How often that is looked at, while there are any.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -35,6 +39,31 @@ struct Waiting {
     namespace: Slug,
     live: Live,
     since: Instant,
+    _room: Room,
+}
+
+/// What instances that wait hold together, in one host.
+#[derive(Clone, Default)]
+pub(crate) struct Parked(Arc<AtomicU64>);
+
+/// A part of that, given back when it is dropped.
+struct Room {
+    of: Parked,
+    bytes: u64,
+}
+
+impl Parked {
+    fn room(&self, bytes: u64) -> Option<Room> {
+        let more = |held: u64| held.checked_add(bytes).filter(|held| *held <= PARKED_BYTES_MAX);
+        self.0.try_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Room { of: self.clone(), bytes })
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.of.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Those of one plugin.
@@ -62,10 +91,11 @@ impl Instances {
         waiting.remove(place).map(|found| found.live)
     }
 
-    /// For the next call; the oldest goes where more than `most` would wait.
-    pub(crate) fn put(self: &Arc<Self>, namespace: Slug, live: Live, most: u32, threads: &Handle) {
+    /// For the next call; the oldest goes where more than `most` would wait, and this one where there is no room.
+    pub(crate) fn put(self: &Arc<Self>, namespace: Slug, live: Live, most: u32, parked: &Parked, threads: &Handle) {
+        let Some(room) = parked.room(live.store.data().limiter.held()) else { return };
         let mut inner = self.lock();
-        inner.waiting.push_back(Waiting { namespace, live, since: Instant::now() });
+        inner.waiting.push_back(Waiting { namespace, live, since: Instant::now(), _room: room });
         let too_many = inner.waiting.len().saturating_sub(most.max(1) as usize);
         let dropped: Vec<_> = inner.waiting.drain(..too_many).collect();
         if !std::mem::replace(&mut inner.is_looked_at, true) {
@@ -96,5 +126,20 @@ async fn look_after(instances: std::sync::Weak<Instances>) {
         if !instances.drop_idle(Instant::now()) {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_wait_hold_no_more_than_a_host_can_spare() {
+        let parked = Parked::default();
+        let rooms: Vec<_> = (0..5).map_while(|_| parked.room(64 << 20)).collect();
+        assert_eq!(rooms.len(), 4);
+        assert!(parked.room(1).is_none() && parked.room(u64::MAX).is_none());
+        drop(rooms);
+        assert!(parked.room(PARKED_BYTES_MAX).is_some());
     }
 }

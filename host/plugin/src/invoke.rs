@@ -298,7 +298,8 @@ fn put_by(plugin: &Plugin, namespace: Option<Slug>, mut live: Live, limits: &Lim
         && live.calls < limits.calls_per_instance_max
     {
         live.store.data_mut().forget_call();
-        instances.put(namespace, live, limits.calls_max, plugin.runtime().call_threads());
+        let runtime = plugin.runtime();
+        instances.put(namespace, live, limits.calls_max, runtime.parked(), runtime.call_threads());
     }
 }
 

@@ -27,6 +27,11 @@ impl Limiter {
         Self { memory_max, table_max, memory: 0, tables: 0, peak: 0, refused: None }
     }
 
+    /// Linear memory that is held now, in bytes.
+    pub(crate) fn held(&self) -> u64 {
+        self.memory
+    }
+
     /// The most linear memory that was held, in bytes.
     pub(crate) fn peak(&self) -> u64 {
         self.peak

@@ -1,11 +1,14 @@
 //! One call as it was, in the form of a case: what it was asked, what it found, what came of it.
 //!
-//! A recording can be called again by `cases` and comes to the same. Invariant: it names no value of a secret. Must not
-//! know: where recordings are kept.
+//! A recording can be called again by `cases` and comes to the same. Invariant: a value of a secret that the guest was
+//! shown, or that a sender rightly showed, stands nowhere in it, neither as it is nor in base64; words stand for it.
+//! Must not know: where recordings are kept.
 
 use crate::cases::{shown, told_failure};
 use crate::tape::{RECORDING_BYTES_MAX, Recorded};
 use crate::{CallError, Function, KvChanges, Plugin, cases};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hostler_model::{Slug, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -16,10 +19,8 @@ pub struct Recording {
     pub function: &'static str,
     /// What the call's clock showed at its beginning.
     pub at: Timestamp,
-    /// None: it answered.
+    /// The kind of its failure; None: it answered.
     pub error: Option<String>,
-    /// The newest ones of the plugin that are kept.
-    pub kept_max: u32,
     /// A case, as JSON.
     pub case: String,
 }
@@ -46,7 +47,10 @@ impl Recording {
         if let Some((name, files)) = files(function, found) {
             input[name] = files;
         }
-        let error = answer.as_ref().err().map(|error| error.failure.to_string());
+        let error = answer.as_ref().err().and_then(|error| {
+            // Its words may be what a sender said, and the list of recordings is open to more people than they are.
+            told_failure(&error.failure)["kind"].as_str().map(str::to_owned)
+        });
         let http: Vec<_> = found.http.iter().map(|(_, response)| json!({"response": response})).collect();
         let sent: Vec<_> = found.http.iter().map(|(request, _)| request).collect();
         let mut expect = json!({"exact": true, "http": sent});
@@ -62,7 +66,7 @@ impl Recording {
             // A call that is made again has an instance of its own and is not recorded.
             limits.retain(|name, _| !matches!(name.as_str(), "calls_per_instance_max" | "recorded_calls_max"));
         }
-        let case = json!({
+        let mut case = json!({
             "name": format!("{} at {}", function.as_str(), cases::time(at).as_str().unwrap_or_default()),
             "function": function,
             "input": input,
@@ -76,6 +80,9 @@ impl Recording {
             },
             "expect": expect,
         });
+        for (stored, value) in &found.shown {
+            leave_out(&mut case, stored, value)?;
+        }
         let case = case.to_string();
         (case.len() <= RECORDING_BYTES_MAX).then(|| Self {
             plugin: plugin.name().clone(),
@@ -83,10 +90,72 @@ impl Recording {
             function: function.as_str(),
             at,
             error,
-            kept_max: plugin.limits().recorded_calls_max,
             case,
         })
     }
+}
+
+/// Shorter values stand in too many places by chance.
+const LEFT_OUT_BYTES_MIN: usize = 6;
+
+/// Puts words in the place of a value, such as can stand in an address or a header, and gives them to the plugin where
+/// it is shown the value. None: the value is too short to be told from anything else.
+fn leave_out(case: &mut Value, stored: &Slug, value: &[u8]) -> Option<()> {
+    if value.len() < LEFT_OUT_BYTES_MIN {
+        return None;
+    }
+    let words = format!("the-value-of-secret-{stored}");
+    replace(case, value, &words);
+    case["given"]["secrets"][stored.as_str()] = words.into();
+    Some(())
+}
+
+fn replace(value: &mut Value, secret: &[u8], words: &str) {
+    match value {
+        Value::String(text) => *text = masked(text, secret, words),
+        Value::Array(items) => items.iter_mut().for_each(|item| replace(item, secret, words)),
+        Value::Object(fields) => {
+            let base64 = fields.get("$base64").and_then(Value::as_str).and_then(|text| STANDARD.decode(text).ok());
+            if let Some(bytes) = base64.filter(|bytes| bytes.windows(secret.len()).any(|window| window == secret)) {
+                fields.insert("$base64".into(), STANDARD.encode(without(&bytes, secret, words.as_bytes())).into());
+            }
+            *fields = std::mem::take(fields)
+                .into_iter()
+                .map(|(name, mut value)| {
+                    replace(&mut value, secret, words);
+                    (masked(&name, secret, words), value)
+                })
+                .collect();
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn masked(text: &str, secret: &[u8], words: &str) -> String {
+    let encoded = STANDARD.encode(secret);
+    let text = match std::str::from_utf8(secret) {
+        Ok(secret) => text.replace(secret, words),
+        Err(_) => text.to_owned(),
+    };
+    // Text that holds JSON writes some characters in another way.
+    let escaped = std::str::from_utf8(secret).map(|secret| Value::from(secret).to_string()).unwrap_or_default();
+    let text = match escaped.trim_matches('"') {
+        "" => text,
+        escaped => text.replace(escaped, words),
+    };
+    text.replace(encoded.trim_end_matches('='), words)
+}
+
+fn without(bytes: &[u8], secret: &[u8], words: &[u8]) -> Vec<u8> {
+    let mut left = bytes;
+    let mut kept = Vec::new();
+    while let Some(at) = left.windows(secret.len()).position(|window| window == secret) {
+        kept.extend_from_slice(&left[..at]);
+        kept.extend_from_slice(words);
+        left = &left[at + secret.len()..];
+    }
+    kept.extend_from_slice(left);
+    kept
 }
 
 fn kv(found: &Recorded) -> Value {

@@ -7,6 +7,7 @@ use crate::cache::{Cache, Compiled, digest};
 use crate::compile::{CHILD_SECONDS_MAX, check_component, compile, read_component};
 use crate::engine::engine;
 use crate::host::Guest;
+use crate::instances::Parked;
 use crate::ticker::{Running, Ticker};
 use crate::{Commands, CompileError, Compiler, Services, command};
 use std::collections::HashMap;
@@ -78,6 +79,7 @@ struct Inner {
     loaded: Mutex<HashMap<String, Weak<Compiled>>>,
     ticker: Ticker,
     turns: Semaphore,
+    parked: Parked,
     call_threads: Threads,
     command_threads: Threads,
 }
@@ -98,6 +100,7 @@ impl Runtime {
             loaded: Mutex::default(),
             ticker,
             turns: Semaphore::new(CALLS_MAX),
+            parked: Parked::default(),
             call_threads: Threads::start("wasm-call", config.call_threads)?,
             command_threads: Threads::start("wasm-command", config.command_threads)?,
             config,
@@ -130,6 +133,11 @@ impl Runtime {
     /// Waits for a place among the calls under way.
     pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.inner.turns.acquire().await.ok()
+    }
+
+    /// Memory of instances that wait to be called again.
+    pub(crate) fn parked(&self) -> &Parked {
+        &self.inner.parked
     }
 
     pub(crate) fn call_threads(&self) -> &Handle {

@@ -1,19 +1,22 @@
 //! What one call found around it, kept so that the call can be made again; and the same given to a call that is made
 //! again.
 //!
-//! Invariants: no value of a secret is ever on a tape, only what was done with it; a tape ends at its bound and says
-//! so. Must not know: where a recording is kept, what a case is.
+//! Invariants: of a secret only what was done with it is kept, and each value that a guest was shown, or that a sender
+//! rightly showed, is known here so that a recording can leave it out; a tape ends at its bound and says so. Must not
+//! know: where a recording is kept, what a case is.
 
+use hostler_model::Slug;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// What a recording may hold, in bytes of JSON.
 pub(crate) const RECORDING_BYTES_MAX: usize = 1 << 20;
 /// Looks at the clock that are kept.
-const LOOKS_MAX: usize = 10_000;
+const LOOKS_MAX: usize = 20_000;
 
 /// Cheap to clone; all clones are one tape.
 #[derive(Clone, Default)]
@@ -60,13 +63,20 @@ pub(crate) struct Recorded {
     pub(crate) files: BTreeMap<String, Option<Vec<u8>>>,
     /// Requests and their answers.
     pub(crate) http: Vec<(Value, Value)>,
+    /// Values of secrets that may stand anywhere in what is recorded, by stored name.
+    pub(crate) shown: BTreeMap<Slug, Zeroizing<Vec<u8>>>,
     bytes: usize,
 }
 
 impl Recorded {
+    /// Whether there is room; where there is none any more, what was kept is let go.
     fn take(&mut self, bytes: usize) -> bool {
         self.bytes = self.bytes.saturating_add(bytes);
-        self.bytes <= RECORDING_BYTES_MAX
+        if !self.is_whole() {
+            let bytes = self.bytes;
+            *self = Self { bytes, ..Self::default() };
+        }
+        self.is_whole()
     }
 
     /// Whether all of it is here.
@@ -106,9 +116,11 @@ impl Tape {
         match self {
             Self::Off => since,
             Self::Recording(recorded) => {
-                let looks = &mut lock(recorded).course.elapsed_ns;
-                if looks.len() < LOOKS_MAX {
-                    looks.push_back(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
+                let mut recorded = lock(recorded);
+                let looks = &mut recorded.course.elapsed_ns;
+                looks.push_back(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
+                if looks.len() > LOOKS_MAX {
+                    recorded.take(RECORDING_BYTES_MAX + 1);
                 }
                 since
             }
@@ -127,10 +139,17 @@ impl Tape {
     pub(crate) fn secret(&self, what: &str, secret: &str, answer: impl FnOnce() -> Value) {
         self.record(|recorded| {
             let answer = answer();
-            if recorded.take(secret.len() + answer.as_str().map_or(8, str::len)) {
+            if recorded.take(secret.len() + answer.to_string().len()) {
                 let (what, secret) = (what.to_owned(), secret.to_owned());
                 recorded.course.secrets.push_back(SecretUse { what, secret, answer });
             }
+        });
+    }
+
+    /// A value that is known to the guest from now on, or was to its sender.
+    pub(crate) fn shows(&self, stored: &Slug, value: &[u8]) {
+        self.record(|recorded| {
+            recorded.shown.insert(stored.clone(), Zeroizing::new(value.to_vec()));
         });
     }
 
@@ -156,11 +175,11 @@ impl Tape {
         matches!(self, Self::Recording(_))
     }
 
-    pub(crate) fn http(&self, request: Value, response: Value) {
+    /// `bytes`: of both together.
+    pub(crate) fn http(&self, bytes: usize, exchange: impl FnOnce() -> (Value, Value)) {
         self.record(|recorded| {
-            let size = |value: &Value| value["body"].as_str().map_or(0, str::len) + 200;
-            if recorded.take(size(&request) + size(&response)) {
-                recorded.http.push((request, response));
+            if recorded.take(bytes) {
+                recorded.http.push(exchange());
             }
         });
     }

@@ -31,7 +31,7 @@ const CALL_MIB: u64 = 64;
 /// What the host may need beyond the memory of the guests themselves.
 const HOST_MIB: u64 = 48;
 /// The longest that another plugin's call, and a timer, may take meanwhile.
-const LATE_MS_MAX: u64 = 1_000;
+const LATE_MS_MAX: u64 = 2_000;
 
 type Call = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Value, CallError>> + Send>> + Send + Sync>;
 

@@ -10,7 +10,7 @@ use support::{behaving, house, plugins};
 
 const AT: Timestamp = Timestamp(1_700_000_000_000);
 /// From the deadline to the answer; 100 ms on an idle machine, and more on one that also builds.
-const LATE_MS_MAX: u128 = 1_000;
+const LATE_MS_MAX: u128 = 2_000;
 
 /// Built by `cargo xtask plugins`; none where the machine has no tools of the language, which CI has.
 #[expect(clippy::disallowed_methods, reason = "CI says of itself that it is one")]
@@ -46,7 +46,7 @@ async fn is_cut_off(name: &str, foe: &Plugin) {
     }
     let timer = timers.await.expect("no panic");
     println!("{name}: cut off {late} ms late, timers at most {timer} ms late");
-    assert!(late < LATE_MS_MAX && timer < 500, "{name}: {late} ms, {timer} ms");
+    assert!(late < LATE_MS_MAX && timer < 1_000, "{name}: {late} ms, {timer} ms");
 }
 
 async fn misbehaves_and_is_contained(name: &str) {

@@ -91,7 +91,7 @@ async fn each_call_has_its_own_instant_and_seed_and_time() {
     let house = house();
     let limits = LimitSettings {
         calls_per_instance_max: Some(u32::MAX),
-        time_max: Some(hostler_model::Duration::from_millis(300)),
+        time_max: Some(hostler_model::Duration::from_secs(1)),
         faults_max: Some(0),
         ..LimitSettings::default()
     };
@@ -100,11 +100,11 @@ async fn each_call_has_its_own_instant_and_seed_and_time() {
     let begun = std::time::Instant::now();
     // Together they take longer than one call may.
     let mut calls = 0_i64;
-    while begun.elapsed() < std::time::Duration::from_millis(900) {
+    while begun.elapsed() < std::time::Duration::from_millis(2_500) {
         let at = Timestamp(AT.0 + calls * 3_600_000);
         let shown = wake(&plugin, "a", json!({"op": "clock"}), at).await.expect("an answer");
         let ms = shown.as_str().expect("a text").parse::<u128>().expect("a number") / 1_000_000;
-        assert!((0..300).contains(&(ms as i64 - at.0)), "{ms} for {}", at.0);
+        assert!((0..1_000).contains(&(ms as i64 - at.0)), "{ms} for {}", at.0);
         calls += 1;
     }
     assert_eq!(plugin.calls()[0].call_of_instance, u32::try_from(calls).expect("few"));

@@ -116,11 +116,21 @@ pub(crate) struct Bundle(pub(crate) tempfile::NamedTempFile);
 
 const BUNDLE_BYTES_MAX: u64 = 4 << 30;
 
-impl<S: Send + Sync> FromRequest<S> for Bundle {
+impl FromRequest<Web> for Bundle {
     type Rejection = Error;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
-        let made = tokio::task::spawn_blocking(tempfile::NamedTempFile::new).await.map_err(Error::internal)?;
+    async fn from_request(request: Request, web: &Web) -> Result<Self, Error> {
+        let too_large = || {
+            let message = format!("the bundle is larger than {BUNDLE_BYTES_MAX} bytes, the most that is taken");
+            Error::new(Kind::TooLarge, message)
+        };
+        if declared(&request).is_some_and(|length| length > BUNDLE_BYTES_MAX) {
+            return Err(too_large());
+        }
+        // Beside the data: the system's folder for temporary files may lie in memory.
+        let folder = web.handle().store().dir().to_path_buf();
+        let made =
+            tokio::task::spawn_blocking(|| tempfile::NamedTempFile::new_in(folder)).await.map_err(Error::internal)?;
         let file = made.map_err(Error::internal)?;
         let mut to = tokio::fs::File::from_std(file.reopen().map_err(Error::internal)?);
         let mut body = request.into_body();
@@ -130,8 +140,7 @@ impl<S: Send + Sync> FromRequest<S> for Bundle {
             let Ok(data) = frame.map_err(early)?.into_data() else { continue };
             taken += data.len() as u64;
             if taken > BUNDLE_BYTES_MAX {
-                let message = format!("the bundle is larger than {BUNDLE_BYTES_MAX} bytes, the most that is taken");
-                return Err(Error::new(Kind::TooLarge, message));
+                return Err(too_large());
             }
             to.write_all(&data).await.map_err(Error::internal)?;
         }
@@ -149,6 +158,10 @@ fn not_json() -> Error {
     Error::invalid("the body is not declared as JSON").hint("send it with `Content-Type: application/json`")
 }
 
+fn declared(request: &Request) -> Option<u64> {
+    request.headers().get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 async fn bytes(request: Request, bytes_max: usize) -> Result<Bytes, Error> {
     let too_large = || {
         Error::new(
@@ -156,9 +169,7 @@ async fn bytes(request: Request, bytes_max: usize) -> Result<Bytes, Error> {
             format!("the body is larger than {bytes_max} bytes, which is the most that is taken here"),
         )
     };
-    let declared =
-        request.headers().get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if declared.is_some_and(|length: u64| length > bytes_max as u64) {
+    if declared(&request).is_some_and(|length| length > bytes_max as u64) {
         return Err(too_large());
     }
     let limited = http_body_util::Limited::new(request.into_body(), bytes_max);

@@ -44,7 +44,9 @@ pub(super) async fn builder(
             Err(error) => broken.push(chain(&error)),
         }
     }
+    // One that did not load may be the one that is meant.
     if fitting.is_empty()
+        && broken.is_empty()
         && let Some(found) = installed::fetch_for(ctx, config, name).await?
     {
         return load_plugin(runtime, config, found).await.map_err(|error| not_loaded(&error));

@@ -52,6 +52,13 @@ struct Memory {
     cache: BTreeMap<String, Bytes>,
 }
 
+impl Given {
+    /// Whether it is what a recorded call has found.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.replay.is_some()
+    }
+}
+
 /// A request that is expected, and its answer.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -49,7 +49,7 @@ impl Host for Guest {
         }
         self.refused(self.reach.admit(method.as_str(), &target).map(drop))?;
         let given: Vec<_> = request.headers.into_iter().map(|header| (header.name, header.value)).collect();
-        let sent = self.tape.is_recording().then(|| cases::request(&method, &target, &given, &request.body));
+        let sent = self.tape.is_recording().then(|| (method.clone(), target.clone(), given.clone()));
         let headers = headers(&given).map_err(wrong)?;
         if request.body.len() as u64 > self.http.bytes_max {
             let limit = self.http.bytes_max;
@@ -62,19 +62,21 @@ impl Host for Guest {
         self.http.take()?;
         let left = self.http.deadline.saturating_duration_since(Instant::now());
         let asked = request.timeout_ms.map_or(left, |asked| Duration::from_millis(asked.into()));
+        let sent_body = bytes::Bytes::from(request.body);
         let outgoing = Outgoing {
             method,
             target,
             headers,
-            body: request.body.into(),
+            body: sent_body.clone(),
             credential,
             time_max: asked.min(left),
             response_bytes_max: self.http.bytes_max,
         };
         let reach = self.reach.clone();
         let answer = reach.services.egress.send(outgoing, |method, target| reach.admit(method.as_str(), target)).await;
-        if let Some(sent) = sent {
-            self.tape.http(sent, told(&answer));
+        if let Some((method, target, given)) = sent {
+            let bytes = target.as_str().len() + sent_body.len() + size(&answer);
+            self.tape.http(bytes, || (cases::request(&method, &target, &given, &sent_body), told(&answer)));
         }
         answer.map(response).map_err(|error| self.refusal(error))
     }
@@ -91,6 +93,13 @@ impl Guest {
             EgressError::Unreachable(message) => Refusal::Unreachable(message),
         }
     }
+}
+
+fn size(answer: &Result<Incoming, EgressError>) -> usize {
+    const REFUSAL: usize = 200;
+    answer.as_ref().map_or(REFUSAL, |answer| {
+        answer.body.len() + answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
+    })
 }
 
 /// As a case gives it.

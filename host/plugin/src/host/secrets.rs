@@ -66,20 +66,25 @@ impl Host for Guest {
         if let Some(answer) = self.tape.played(EQUALS, &name) {
             return Ok(answer == true);
         }
-        let values = self.values(stored).await?;
+        let values = self.values(stored.clone()).await?;
         // Digests have one length, so that not even the secret's length shows.
         let digest_of = |bytes: &[u8]| digest::digest(&digest::SHA256, bytes);
         let shown = digest_of(&value);
         let equal = |one: &SecretBytes| verify_slices_are_equal(digest_of(one).as_ref(), shown.as_ref()).is_ok();
         let right = values.iter().fold(false, |found, one| equal(one) | found);
         self.tape.secret(EQUALS, &name, || right.into());
+        if right {
+            self.tape.shows(&stored, &value);
+        }
         Ok(right)
     }
 
     async fn reveal(&mut self, name: String) -> Result<Vec<u8>, Refusal> {
-        // Never on the tape.
         let stored = self.may_use(&name, &|one| *one == Use::Reveal, "read the value of")?;
-        newest(&self.values(stored).await?, &name).map(<[u8]>::to_vec)
+        let values = self.values(stored.clone()).await?;
+        let value = newest(&values, &name)?;
+        self.tape.shows(&stored, value);
+        Ok(value.to_vec())
     }
 }
 

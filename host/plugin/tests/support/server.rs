@@ -79,6 +79,7 @@ async fn answer(
         "/round" => to(302, "/round".into()),
         "/moved" => to(303, "/here".into()),
         "/moved-other-origin" => to(307, format!("http://named.example:{port}/granted/after")),
+        "/large-bytes" => says(StatusCode::OK, vec![0xff; 2 << 20]),
         "/large" => says(StatusCode::OK, vec![b'x'; 2 << 20]),
         "/busy" => {
             let answer = Response::builder().status(503).header("retry-after", "7");

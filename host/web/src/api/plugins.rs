@@ -233,7 +233,7 @@ pub(super) async fn list_plugin_recordings(
 /// Get a recorded call of a plugin
 ///
 /// A file of cases with this one call, for `hostler plugin test`: what it was asked, what it found, what came of it.
-/// No value of a secret is in it.
+/// Words stand for values of secrets that the plugin was shown.
 #[utoipa::path(get, path = "/api/v1/namespaces/{namespace}/plugins/{plugin}/recordings/{recording}", tag = "Plugins",
     params(RecordingPath), responses((status = 200, description = "The call.", body = Object)))]
 pub(super) async fn get_plugin_recording(

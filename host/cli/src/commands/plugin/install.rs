@@ -33,7 +33,7 @@ pub(super) struct Install {
     #[arg(long, value_name = "FILE", conflicts_with = "name")]
     bundle: Option<PathBuf>,
     /// Install what stands in the lock file of another host: the same artifacts under the same names with the same
-    /// grants; what is there already stays. Settings and limits are not in it
+    /// grants; what is there already stays. Settings, limits and plugins of the binary are not in it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["bundle", "name", "settings", "limits", "grants", "yes"])]
     lock: Option<PathBuf>,
     /// What to call it here; its own name unless told
