@@ -6,7 +6,7 @@ use hostler_model::{Duration, Timestamp};
 use hostler_plugin::Action;
 use hostler_plugin::{Failure, KvReader, LimitSettings, PluginSource, Role};
 use serde_json::{Value, json};
-use support::{house, plugins, slug, subscription};
+use support::{house, plugins, resident_kib, slug, subscription};
 
 const AT: Timestamp = Timestamp(1_790_000_000_000);
 
@@ -86,19 +86,15 @@ async fn a_thousand_calls_leave_nothing_behind() {
     let house = house();
     let interval = plugins(&house, Vec::new()).await.get("interval").expect("built in");
     let five = subscription(json!({"every": "5m"}));
-    let resident = || {
-        let status = std::fs::read_to_string("/proc/self/statm").expect("this process");
-        status.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("pages") * 4
-    };
     let warm = 500;
     for _ in 0..warm {
         interval.upcoming(&five, AT, 1).await.expect("an answer");
     }
-    let (before, begun) = (resident(), std::time::Instant::now());
+    let (before, begun) = (resident_kib(), std::time::Instant::now());
     for _ in 0..1_000 {
         interval.upcoming(&five, AT, 1).await.expect("an answer");
     }
-    let (after, took) = (resident(), begun.elapsed());
+    let (after, took) = (resident_kib(), begun.elapsed());
     eprintln!("a call with a fresh instance: {} us; resident {before} KiB, then {after} KiB", took.as_micros() / 1_000);
     assert!(after < before + 8_192, "{before} KiB became {after} KiB");
 }

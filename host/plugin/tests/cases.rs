@@ -8,8 +8,8 @@ use hostler_plugin::{
     PluginSource, Received, Role, Runtime, RuntimeConfig, SecretReader, Services,
 };
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use support::{hostile, slug};
+use std::path::Path;
+use support::{example, hostile, slug};
 
 fn config() -> RuntimeConfig {
     RuntimeConfig::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"), Compiler::InProcess)
@@ -81,19 +81,6 @@ fn a_wrong_file_of_cases_is_told_with_the_places_of_its_mistakes() {
     let both = json!([{"name": "a", "function": "describe", "expect": {"answer": {}, "failure": {}}}]);
     assert_eq!(places(both), ["/cases/0/expect"]);
     assert!(Cases::parse("no JSON").is_err());
-}
-
-/// A plugin that `cargo xtask plugins` has built; none where the machine has no tools of its language, which CI has.
-#[expect(clippy::disallowed_methods, reason = "CI says of itself that it is one")]
-fn example(name: &str) -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("components").join("languages");
-    let path = folder.join(format!("{name}.wasm"));
-    if path.is_file() {
-        return Some(path);
-    }
-    assert!(std::env::var_os("CI").is_none(), "`cargo xtask plugins` has not built {}", path.display());
-    eprintln!("left out: {name} is not built; `cargo xtask authoring` and `cargo xtask plugins` do it");
-    None
 }
 
 /// What every plugin of ours does, in whatever language: passes its cases, each well within its limits, with the same

@@ -40,11 +40,6 @@ async fn a_child_compiles_as_the_host_would() {
     assert_eq!(plugins.list().len(), 3);
 }
 
-fn resident_kib() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").expect("this process");
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("pages") * 4
-}
-
 /// Long, dull and quick to read: what a compiler has to do is not in the size of a component alone.
 async fn a_component_that_takes_too_long_to_compile_is_given_up() {
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -64,7 +59,7 @@ async fn a_component_that_takes_too_long_to_compile_is_given_up() {
     let runtime = Runtime::new(config).expect("a runtime");
     let (plugins, errors) = Plugins::load(&runtime, Vec::new()).await;
     assert!(errors.is_empty(), "{errors:?}");
-    let (friend, before) = (plugins.get("interval").expect("built in"), resident_kib());
+    let (friend, before) = (plugins.get("interval").expect("built in"), support::resident_kib());
     let begun = std::time::Instant::now();
     let (adding, foe) = (plugins.clone(), support::source("foe", &path));
     let compiling = tokio::spawn(async move { adding.add(foe).await });
@@ -74,7 +69,7 @@ async fn a_component_that_takes_too_long_to_compile_is_given_up() {
         let called = std::time::Instant::now();
         friend.upcoming(&five, hostler_model::Timestamp(0), 3).await.expect("the friend answers");
         latest = latest.max(called.elapsed().as_millis());
-        (calls, most) = (calls + 1, most.max(resident_kib()));
+        (calls, most) = (calls + 1, most.max(support::resident_kib()));
         // tidy: allow(sleep), because others work while it compiles.
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }

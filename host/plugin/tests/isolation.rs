@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
-use support::{House, behaving, house_with, plugins, slug, source, subscription, versatile};
+use support::{House, behaving, house_with, plugins, resident_kib, slug, source, subscription, versatile};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const AT: Timestamp = Timestamp(1_700_000_000_000);
@@ -42,11 +42,6 @@ struct Misuse {
     /// What the guests hold by right, all together.
     held_mib: u64,
     expected: fn(&Result<Value, CallError>) -> bool,
-}
-
-fn resident_kib() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").expect("this process");
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("pages") * 4
 }
 
 fn second() -> LimitSettings {

@@ -4,26 +4,12 @@ mod support;
 
 use hostler_model::{Duration, Timestamp};
 use hostler_plugin::{Failure, LimitSettings, Plugin, PluginSource};
-use std::path::{Path, PathBuf};
 use std::time::Instant;
-use support::{behaving, house, plugins};
+use support::{behaving, example, house, plugins};
 
 const AT: Timestamp = Timestamp(1_700_000_000_000);
 /// From the deadline to the answer; 100 ms on an idle machine, and more on one that also builds.
 const LATE_MS_MAX: u128 = 2_000;
-
-/// Built by `cargo xtask plugins`; none where the machine has no tools of the language, which CI has.
-#[expect(clippy::disallowed_methods, reason = "CI says of itself that it is one")]
-fn built(name: &str) -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("components").join("languages");
-    let path = folder.join(format!("{name}.wasm"));
-    if path.is_file() {
-        return Some(path);
-    }
-    assert!(std::env::var_os("CI").is_none(), "`cargo xtask plugins` has not built {}", path.display());
-    eprintln!("left out: {name} is not built; `cargo xtask authoring` and `cargo xtask plugins` do it");
-    None
-}
 
 /// Spins on both threads of the host, beside timers that come in time.
 async fn is_cut_off(name: &str, foe: &Plugin) {
@@ -50,7 +36,7 @@ async fn is_cut_off(name: &str, foe: &Plugin) {
 }
 
 async fn misbehaves_and_is_contained(name: &str) {
-    let Some(file) = built(name) else { return };
+    let Some(file) = example(name) else { return };
     let house = house();
     let limits =
         LimitSettings { time_max: Some(Duration::from_secs(1)), faults_max: Some(0), ..LimitSettings::default() };

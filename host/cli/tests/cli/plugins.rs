@@ -266,6 +266,8 @@ fn a_recorded_call_is_listed_printed_and_made_again_without_the_host() {
     home.run(&["plugin", "install", &file, "--as", "tool", "--yes", "--limit", "calls_max:=3"]).ok();
     let wrong = home.run(&["plugin", "set", "tool", "--limit", "cals_max:=3"]);
     assert!(wrong.code == 2 && wrong.err.contains("unknown field `cals_max`"), "{}", wrong.err);
+    let null = home.run(&["plugin", "set", "tool", "--limit", "calls_max:=null"]);
+    assert!(null.code == 2 && null.err.contains("`calls_max` cannot be nothing"), "{}", null.err);
     home.file("hello.json", HELLO);
     home.run(&["up", "hello.json"]).ok();
     let nothing = home.run(&["plugin", "test", &file, "--replay", "tool"]);

@@ -81,7 +81,12 @@ pub(super) fn limits(given: &[Param]) -> Result<Option<LimitSettings>, Failure> 
         Failure::new(ExitCode::Invalid, format!("the limits are not valid: {error}"))
             .hint("`hostler plugin get NAME --json` names them all; a number is written NAME:=NUMBER")
     };
-    serde_json::from_value(Value::Object(params::collect(None, given.to_vec())?)).map(Some).map_err(wrong)
+    let named = params::collect(None, given.to_vec())?;
+    if let Some((name, _)) = named.iter().find(|(_, value)| value.is_null()) {
+        return Err(Failure::new(ExitCode::Invalid, format!("the limit `{name}` cannot be nothing"))
+            .hint("set it to the figure that you want; docs/guides/install-plugins.md says the usual ones"));
+    }
+    serde_json::from_value(Value::Object(named)).map(Some).map_err(wrong)
 }
 
 /// List the recorded calls of a plugin, or print one as a file of cases
