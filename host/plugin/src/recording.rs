@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hostler_model::{Slug, Timestamp};
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Recording {
@@ -47,10 +48,7 @@ impl Recording {
         if let Some((name, files)) = files(function, found) {
             input[name] = files;
         }
-        let error = answer.as_ref().err().and_then(|error| {
-            // Its words may be what a sender said, and the list of recordings is open to more people than they are.
-            told_failure(&error.failure)["kind"].as_str().map(str::to_owned)
-        });
+        let mut error = None;
         let http: Vec<_> = found.http.iter().map(|(_, response)| json!({"response": response})).collect();
         let sent: Vec<_> = found.http.iter().map(|(request, _)| request).collect();
         let mut expect = json!({"exact": true, "http": sent});
@@ -59,7 +57,12 @@ impl Recording {
                 expect["answer"] = told;
                 expect["kv"] = cases::memory(changes);
             }
-            Err(error) => expect["failure"] = told_failure(&error.failure),
+            Err(broken) => {
+                let told = told_failure(&broken.failure);
+                // Its words may be what a sender said, and the list of recordings is open to more people than they are.
+                error = told["kind"].as_str().map(str::to_owned);
+                expect["failure"] = told;
+            }
         }
         let mut limits = serde_json::to_value(plugin.limits()).unwrap_or_default();
         if let Some(limits) = limits.as_object_mut() {
@@ -80,9 +83,7 @@ impl Recording {
             },
             "expect": expect,
         });
-        for (stored, value) in &found.shown {
-            leave_out(&mut case, stored, value)?;
-        }
+        leave_out(&mut case, &found.shown)?;
         let case = case.to_string();
         (case.len() <= RECORDING_BYTES_MAX).then(|| Self {
             plugin: plugin.name().clone(),
@@ -98,58 +99,78 @@ impl Recording {
 /// Shorter values stand in too many places by chance.
 const LEFT_OUT_BYTES_MIN: usize = 6;
 
-/// Puts words in the place of a value, such as can stand in an address or a header, and gives them to the plugin where
-/// it is shown the value. None: the value is too short to be told from anything else.
-fn leave_out(case: &mut Value, stored: &Slug, value: &[u8]) -> Option<()> {
-    if value.len() < LEFT_OUT_BYTES_MIN {
-        return None;
+/// Puts words in the place of each value, and gives them to the plugin where it is shown the value. None: a value is too
+/// short to be told from anything else.
+fn leave_out(case: &mut Value, shown: &[(Slug, Zeroizing<Vec<u8>>)]) -> Option<()> {
+    let mut values: Vec<_> = shown.iter().map(|(stored, value)| LeftOut::new(stored, value)).collect::<Option<_>>()?;
+    // One value may be a part of another, of which nothing may stay.
+    values.sort_by_key(|one| std::cmp::Reverse(one.value.len()));
+    for one in &values {
+        one.replace(case);
+        case["given"]["secrets"][one.stored.as_str()] = one.words.as_str().into();
     }
-    let words = format!("the-value-of-secret-{stored}");
-    replace(case, value, &words);
-    case["given"]["secrets"][stored.as_str()] = words.into();
     Some(())
 }
 
-fn replace(value: &mut Value, secret: &[u8], words: &str) {
-    match value {
-        Value::String(text) => *text = masked(text, secret, words),
-        Value::Array(items) => items.iter_mut().for_each(|item| replace(item, secret, words)),
-        Value::Object(fields) => {
-            let base64 = fields.get("$base64").and_then(Value::as_str).and_then(|text| STANDARD.decode(text).ok());
-            if let Some(bytes) = base64.filter(|bytes| bytes.windows(secret.len()).any(|window| window == secret)) {
-                fields.insert("$base64".into(), STANDARD.encode(without(&bytes, secret, words.as_bytes())).into());
-            }
-            *fields = std::mem::take(fields)
-                .into_iter()
-                .map(|(name, mut value)| {
-                    replace(&mut value, secret, words);
-                    (masked(&name, secret, words), value)
-                })
-                .collect();
+/// A value of a secret and the words that stand for it.
+struct LeftOut<'a> {
+    stored: &'a Slug,
+    value: &'a [u8],
+    /// How it may stand in a text: as it is, as JSON within a text writes it, in base64.
+    spellings: Vec<String>,
+    /// Such as can stand in an address or a header.
+    words: String,
+}
+
+impl<'a> LeftOut<'a> {
+    fn new(stored: &'a Slug, value: &'a [u8]) -> Option<Self> {
+        if value.len() < LEFT_OUT_BYTES_MIN {
+            return None;
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        let mut spellings = Vec::new();
+        if let Ok(text) = std::str::from_utf8(value) {
+            let quoted = Value::from(text).to_string();
+            spellings.extend([text.to_owned(), quoted[1..quoted.len() - 1].to_owned()]);
+        }
+        spellings.push(STANDARD.encode(value).trim_end_matches('=').to_owned());
+        Some(Self { stored, value, spellings, words: format!("the-value-of-secret-{stored}") })
+    }
+
+    fn replace(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.masked(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.replace(item)),
+            Value::Object(fields) => {
+                let base64 = fields.get("$base64").and_then(Value::as_str).and_then(|text| STANDARD.decode(text).ok());
+                if let Some(bytes) = base64.filter(|bytes| find(bytes, self.value).is_some()) {
+                    let masked = without(&bytes, self.value, self.words.as_bytes());
+                    fields.insert("$base64".into(), STANDARD.encode(masked).into());
+                }
+                *fields = std::mem::take(fields)
+                    .into_iter()
+                    .map(|(name, mut value)| {
+                        self.replace(&mut value);
+                        (self.masked(&name), value)
+                    })
+                    .collect();
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn masked(&self, text: &str) -> String {
+        self.spellings.iter().fold(text.to_owned(), |text, spelling| text.replace(spelling, &self.words))
     }
 }
 
-fn masked(text: &str, secret: &[u8], words: &str) -> String {
-    let encoded = STANDARD.encode(secret);
-    let text = match std::str::from_utf8(secret) {
-        Ok(secret) => text.replace(secret, words),
-        Err(_) => text.to_owned(),
-    };
-    // Text that holds JSON writes some characters in another way.
-    let escaped = std::str::from_utf8(secret).map(|secret| Value::from(secret).to_string()).unwrap_or_default();
-    let text = match escaped.trim_matches('"') {
-        "" => text,
-        escaped => text.replace(escaped, words),
-    };
-    text.replace(encoded.trim_end_matches('='), words)
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
 }
 
 fn without(bytes: &[u8], secret: &[u8], words: &[u8]) -> Vec<u8> {
     let mut left = bytes;
     let mut kept = Vec::new();
-    while let Some(at) = left.windows(secret.len()).position(|window| window == secret) {
+    while let Some(at) = find(left, secret) {
         kept.extend_from_slice(&left[..at]);
         kept.extend_from_slice(words);
         left = &left[at + secret.len()..];
@@ -178,4 +199,38 @@ fn files(function: Function, found: &Recorded) -> Option<(&'static str, Value)> 
     };
     let files = found.files.iter().map(|(path, bytes)| (path.clone(), shown(bytes.as_deref().unwrap_or_default())));
     Some((name, Value::Object(files.collect())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left_out(case: &Value, shown: &[(&str, &[u8])]) -> Option<String> {
+        let shown: Vec<_> = shown
+            .iter()
+            .map(|(name, value)| (Slug::parse(name).expect("a slug"), Zeroizing::new(value.to_vec())))
+            .collect();
+        let mut case = case.clone();
+        leave_out(&mut case, &shown).map(|()| case.to_string())
+    }
+
+    #[test]
+    fn no_value_stays_whether_it_is_one_of_several_or_a_part_of_another() {
+        let case = json!({
+            "given": {},
+            "input": {"header": "Bearer first-value", "body": "{\"token\": \"sec\\\"ond-value\"}", "first-value": 1},
+            "answer": ["a first-value-and-more b", {"$base64": STANDARD.encode(b"\xff first-value \xfe")}],
+            "sent": STANDARD.encode("first-value"),
+        });
+        let shown: [(&str, &[u8]); 3] =
+            [("token", b"first-value"), ("token", b"sec\"ond-value"), ("longer", b"first-value-and-more")];
+        let told = left_out(&case, &shown).expect("long enough");
+        for part in ["first-value", "ond-value", "and-more", &STANDARD.encode("first-value")] {
+            assert!(!told.contains(part), "{part}: {told}");
+        }
+        assert!(told.contains("a the-value-of-secret-longer b"), "{told}");
+        let bytes = STANDARD.encode(b"\xff the-value-of-secret-token \xfe");
+        assert!(told.contains(&bytes), "{told}");
+        assert_eq!(left_out(&case, &[("short", b"first")]), None);
+    }
 }

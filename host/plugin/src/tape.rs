@@ -64,7 +64,7 @@ pub(crate) struct Recorded {
     /// Requests and their answers.
     pub(crate) http: Vec<(Value, Value)>,
     /// Values of secrets that may stand anywhere in what is recorded, by stored name.
-    pub(crate) shown: BTreeMap<Slug, Zeroizing<Vec<u8>>>,
+    pub(crate) shown: Vec<(Slug, Zeroizing<Vec<u8>>)>,
     bytes: usize,
 }
 
@@ -149,7 +149,11 @@ impl Tape {
     /// A value that is known to the guest from now on, or was to its sender.
     pub(crate) fn shows(&self, stored: &Slug, value: &[u8]) {
         self.record(|recorded| {
-            recorded.shown.insert(stored.clone(), Zeroizing::new(value.to_vec()));
+            // A secret may have several values at a time.
+            let known = recorded.shown.iter().any(|(name, known)| name == stored && known.as_slice() == value);
+            if !known && recorded.take(value.len()) {
+                recorded.shown.push((stored.clone(), Zeroizing::new(value.to_vec())));
+            }
         });
     }
 
