@@ -7,6 +7,7 @@ pub(crate) use hostler_engine::error::chain;
 use crate::exit_code::ExitCode;
 use crate::print::{Paint, source::Source, terminal};
 use hostler_model::{Kind, Problem, Problems};
+use hostler_plugin::LoadError;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -32,6 +33,11 @@ pub(crate) struct Mistakes {
 impl Failure {
     pub(crate) fn new(code: ExitCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), hint: None, mistakes: Vec::new(), request: None }
+    }
+
+    /// A plugin cannot be loaded; with what it wrote before it broke.
+    pub(crate) fn not_loaded(error: &LoadError) -> Self {
+        Self::invalid(format!("{}\n{}", chain(error), error.last_words()).trim_end())
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {

@@ -29,6 +29,7 @@ mod pipelines;
 pub mod plugins;
 mod prepare;
 mod record;
+mod recordings;
 mod recovery;
 mod requests;
 mod retention;

@@ -11,10 +11,9 @@ use hostler_model::{Actor, Slug};
 use hostler_plugin::oci::{Digest, Progress, Swept};
 use hostler_plugin::sources::From;
 use hostler_plugin::{
-    Component, Fetched, Grants, Heard, LimitSettings, LoadError, Origin, Plugin, PluginSource, Quarantine, Recording,
-    oci,
+    Component, Fetched, Grants, Heard, LimitSettings, LoadError, Plugin, PluginSource, Quarantine, oci,
 };
-use hostler_store::{NamespaceId, NewEvent, NewRecording, PluginRow, PluginStatus, RecordingRow, WriteTx};
+use hostler_store::{NamespaceId, NewEvent, PluginRow, PluginStatus, WriteTx};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -408,44 +407,6 @@ impl Handle {
         tokio::join!(self.keep_quarantines(quarantines), self.keep_recordings(recordings));
     }
 
-    async fn keep_recordings(&self, mut recordings: mpsc::Receiver<Recording>) {
-        while let Some(recording) = recordings.recv().await {
-            let (name, plugins) = (recording.plugin.clone(), self.plugins().clone());
-            let kept = self.chore(move |_, tx| {
-                let Recording { plugin, digest, function, at, error, case } = &recording;
-                let namespace = NamespaceId::DEFAULT;
-                // What was installed, or set, while the call went on counts; who has gone leaves no recording.
-                let loaded = plugins.get(plugin.as_str()).filter(|loaded| loaded.digest() == digest);
-                let is_there = match tx.plugin(namespace, plugin)? {
-                    Some(row) => row.digest == *digest,
-                    None => loaded.as_ref().is_some_and(|loaded| !matches!(loaded.origin(), Origin::Kept(_))),
-                };
-                let kept_max = loaded.map_or(0, |loaded| loaded.limits().recorded_calls_max);
-                if is_there && kept_max > 0 {
-                    let (at, error) = (*at, error.as_deref());
-                    tx.add_recording(NewRecording { namespace, plugin, digest, function, at, error, content: case })?;
-                    tx.trim_recordings(namespace, plugin, kept_max)?;
-                }
-                Ok(())
-            });
-            if let Err(error) = kept.await {
-                warn!("a recorded call of plugin {name} could not be kept: {error}");
-            }
-        }
-    }
-
-    /// The recorded calls of a plugin, newest first.
-    pub async fn recordings(&self, namespace: &Slug, name: &Slug) -> Result<Vec<RecordingRow>, Error> {
-        let (id, name) = (self.namespace(namespace).await?, name.clone());
-        self.look(move |tx| tx.recordings(id, &name)).await
-    }
-
-    /// One recorded call, as a case in JSON.
-    pub async fn recording(&self, namespace: &Slug, name: &Slug, recording: i64) -> Result<Option<String>, Error> {
-        let (id, name) = (self.namespace(namespace).await?, name.clone());
-        Ok(self.look(move |tx| tx.recording(id, &name, recording)).await?.map(|(_, content)| content))
-    }
-
     async fn keep_quarantines(&self, mut told: mpsc::UnboundedReceiver<Quarantine>) {
         while let Some(quarantine) = told.recv().await {
             let name = quarantine.plugin.clone();
@@ -624,19 +585,11 @@ fn called(source: &str) -> Slug {
     Slug::derive(name.trim_end_matches(".wasm")).unwrap_or_else(|| Slug::parse("unnamed").expect("a slug"))
 }
 
-/// What the guest wrote before it broke: a panic, a traceback.
-fn last_words(error: &LoadError) -> String {
-    match error {
-        LoadError::Describe(call) if !call.stderr.trim().is_empty() => format!("\n{}", call.stderr.trim()),
-        _ => String::new(),
-    }
-}
-
 fn not_loaded(error: LoadError) -> Error {
     match error {
         LoadError::Settings { problems, .. } => Error::Invalid { what: "settings", problems },
         LoadError::Grants { problems, .. } => Error::Invalid { what: "list of grants", problems },
         LoadError::Manifest { problems, .. } => Error::Invalid { what: "plugin's manifest", problems },
-        other => Error::NotLoaded { message: format!("{}{}", chain(&other), last_words(&other)) },
+        other => Error::NotLoaded { message: format!("{}\n{}", chain(&other), other.last_words()).trim_end().into() },
     }
 }

@@ -20,6 +20,8 @@ use crate::runtime::RuntimeConfig;
 use crate::schema::Schema;
 use crate::{CallError, Component, Failure, Grants, LoadError, Plugin, PluginSource, Role, Runtime};
 use hostler_model::{Problem, Problems, Slug};
+use serde::de::IntoDeserializer;
+use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stage::{Given, Stage};
@@ -103,19 +105,8 @@ impl Function {
     }
 
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        let all = [
-            Self::Describe,
-            Self::Upcoming,
-            Self::Wake,
-            Self::Topic,
-            Self::Receive,
-            Self::Select,
-            Self::Handle,
-            Self::Build,
-            Self::Render,
-            Self::Relay,
-        ];
-        all.into_iter().find(|function| function.as_str() == name)
+        let name: StrDeserializer<'_, serde::de::value::Error> = name.into_deserializer();
+        Self::deserialize(name).ok()
     }
 
     pub const fn as_str(self) -> &'static str {

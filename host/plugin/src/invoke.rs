@@ -215,7 +215,9 @@ async fn run<T>(
     act: impl for<'a> FnOnce(Called<'a>) -> Answer<'a, T> + Send,
 ) -> Done<T> {
     let limits = plugin.limits();
-    let (role, function, namespace, asked) = (call.role, call.function, call.namespace.clone(), call.asked.take());
+    let (role, function, asked) = (call.role, call.function, call.asked.take());
+    // Only an instance that may be kept has to be found again.
+    let namespace = plugin.instances().and_then(|_| call.namespace.clone());
     let mut seed = [0; 32];
     if let Err(error) = getrandom::fill(&mut seed) {
         let failure = Failure::Host(format!("no random numbers: {error}"));

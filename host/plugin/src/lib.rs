@@ -20,6 +20,7 @@ mod exports;
 mod folder;
 mod gate;
 pub mod health;
+mod hex;
 mod host;
 pub mod inbound;
 mod instances;

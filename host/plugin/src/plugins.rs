@@ -107,6 +107,16 @@ pub enum LoadError {
     Grants { plugin: Slug, problems: Problems },
 }
 
+impl LoadError {
+    /// What the guest wrote before it broke: a panic, a traceback. Empty where it was not called or wrote nothing.
+    pub fn last_words(&self) -> &str {
+        match self {
+            Self::Describe(call) => call.stderr.trim(),
+            _ => "",
+        }
+    }
+}
+
 /// A plugin that broke so often that it is not called any more.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Quarantine {

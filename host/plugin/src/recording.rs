@@ -99,8 +99,8 @@ impl Recording {
 /// Shorter values stand in too many places by chance.
 const LEFT_OUT_BYTES_MIN: usize = 6;
 
-/// Puts words in the place of each value, and gives them to the plugin where it is shown the value. None: a value is too
-/// short to be told from anything else.
+/// Puts words in the place of each value, and gives them to the plugin where it is shown the value. None: a value is
+/// too short to be told from anything else.
 fn leave_out(case: &mut Value, shown: &[(Slug, Zeroizing<Vec<u8>>)]) -> Option<()> {
     let mut values: Vec<_> = shown.iter().map(|(stored, value)| LeftOut::new(stored, value)).collect::<Option<_>>()?;
     // One value may be a part of another, of which nothing may stay.

@@ -126,10 +126,10 @@ impl Sources {
             }
             From::Stored { manifest, source } => {
                 let place = Self::place(*manifest, source);
-                self.vouched(source.clone(), &place, self.stored(*manifest)?)
+                self.vouched(source.clone(), &[place], self.stored(*manifest)?)
             }
             From::Given { manifest, claimed } => {
-                let mut places = Self::place(*manifest, claimed);
+                let mut places = vec![Self::place(*manifest, claimed)];
                 if !self.has_pulled(*manifest, claimed) {
                     places.push(nowhere(*manifest));
                 }
@@ -143,9 +143,9 @@ impl Sources {
     }
 
     /// The reference that the text is, or else the place that nobody can push to.
-    fn place(manifest: Digest, source: &str) -> Vec<Reference> {
+    fn place(manifest: Digest, source: &str) -> Reference {
         let named: Option<Reference> = source.parse().ok();
-        vec![named.map_or_else(|| nowhere(manifest), |reference| reference.with_digest(manifest))]
+        named.map_or_else(|| nowhere(manifest), |reference| reference.with_digest(manifest))
     }
 
     fn remember(&self, manifest: Digest, reference: String) {

@@ -5,6 +5,7 @@
 //! rightly showed, is known here so that a recording can leave it out; a tape ends at its bound and says so. Must not
 //! know: where a recording is kept, what a case is.
 
+use crate::hex;
 use hostler_model::Slug;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -91,8 +92,7 @@ fn lock<T>(tape: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Tape {
     pub(crate) fn recording(seed: &[u8; 32]) -> Self {
-        let seed: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
-        let course = Course { seed, ..Course::default() };
+        let course = Course { seed: hex::encode(seed), ..Course::default() };
         Self::Recording(Arc::new(Mutex::new(Recorded { course, ..Recorded::default() })))
     }
 
@@ -103,12 +103,7 @@ impl Tape {
     /// The seed of a call that is made again.
     pub(crate) fn seed(&self) -> Option<[u8; 32]> {
         let Self::Playing(course) = self else { return None };
-        let seed = lock(course).seed.clone();
-        let mut bytes = [0; 32];
-        for (place, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(seed.get(2 * place..2 * place + 2)?, 16).ok()?;
-        }
-        Some(bytes)
+        hex::decode(&lock(course).seed)
     }
 
     /// What a clock shows that would show this.

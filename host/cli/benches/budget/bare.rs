@@ -64,9 +64,16 @@ pub(crate) struct Component {
     pre: CommandPre<Guest>,
 }
 
-struct Guest {
+/// What a guest of plain Wasmtime has around it.
+pub(crate) struct Guest {
     wasi: WasiCtx,
     table: ResourceTable,
+}
+
+impl Guest {
+    pub(crate) fn new(wasi: WasiCtx) -> Self {
+        Self { wasi, table: ResourceTable::new() }
+    }
 }
 
 impl WasiView for Guest {
@@ -99,7 +106,7 @@ impl Component {
 
     fn run(&self) {
         let wasi = WasiCtx::builder().args(&["greet", "--", "world"]).build();
-        let mut store = wasmtime::Store::new(&self.engine, Guest { wasi, table: ResourceTable::new() });
+        let mut store = wasmtime::Store::new(&self.engine, Guest::new(wasi));
         let command = self.pre.instantiate(&mut store).expect("an instance");
         command.wasi_cli_run().call_run(&mut store).expect("no trap").expect("it succeeds");
     }

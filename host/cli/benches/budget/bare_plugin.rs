@@ -2,11 +2,12 @@
 //!
 //! Must not know what the host does around a call.
 
+use crate::bare::Guest;
 use hostler_model::Timestamp;
 use std::time::Instant;
-use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
+use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::WasiCtx;
 
 pub(crate) const CREATED: Timestamp = Timestamp(1_700_000_000_000);
 pub(crate) const AFTER: Timestamp = Timestamp(1_700_000_123_456);
@@ -22,17 +23,6 @@ pub(crate) struct Bare {
     engine: Engine,
     pre: TriggerPluginPre<Guest>,
     subscription: Subscription,
-}
-
-struct Guest {
-    wasi: WasiCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for Guest {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
 }
 
 impl hostler::host::config::Host for Guest {
@@ -120,8 +110,7 @@ impl Bare {
     }
 
     fn instance(&self) -> (Store<Guest>, TriggerPlugin) {
-        let guest = Guest { wasi: WasiCtx::builder().build(), table: ResourceTable::new() };
-        let mut store = Store::new(&self.engine, guest);
+        let mut store = Store::new(&self.engine, Guest::new(WasiCtx::builder().build()));
         let instance = self.pre.instantiate(&mut store).expect("an instance");
         (store, instance)
     }

@@ -26,7 +26,7 @@ pub(super) async fn builder(
     if let Some(named) = named {
         let plugin = load_plugin(runtime, config, source(ctx, config, named).await?)
             .await
-            .map_err(|error| not_loaded(&error))?;
+            .map_err(|error| Failure::not_loaded(&error))?;
         if plugin.has_role(Role::Builder) {
             return Ok(plugin);
         }
@@ -49,7 +49,7 @@ pub(super) async fn builder(
         && broken.is_empty()
         && let Some(found) = installed::fetch_for(ctx, config, name).await?
     {
-        return load_plugin(runtime, config, found).await.map_err(|error| not_loaded(&error));
+        return load_plugin(runtime, config, found).await.map_err(|error| Failure::not_loaded(&error));
     }
     match fitting.len() {
         1 => Ok(fitting.remove(0)),
@@ -128,8 +128,4 @@ async fn load_plugin(runtime: &Runtime, config: &Config, mut source: PluginSourc
         ..own
     };
     Plugin::alone(runtime, source).await
-}
-
-fn not_loaded(error: &LoadError) -> Failure {
-    Failure::invalid(chain(error))
 }

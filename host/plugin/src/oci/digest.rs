@@ -2,6 +2,7 @@
 //!
 //! Invariant: parsed once; what holds a `Digest` needs no check before it becomes part of a path.
 
+use crate::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -37,28 +38,11 @@ impl Digest {
 
     /// Without the name of the algorithm, as blobs are named on disk.
     pub(super) fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&self.0)
     }
 
-    pub(super) fn parse_hex(hex: &str) -> Option<Self> {
-        let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
-        let mut digest = [0; BYTES];
-        if !rest.is_empty() || pairs.len() != BYTES {
-            return None;
-        }
-        for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
-            *byte = value(*high)? << 4 | value(*low)?;
-        }
-        Some(Self(digest))
-    }
-}
-
-/// Of a lower-case hexadecimal digit, as a digest has one spelling.
-fn value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+    pub(super) fn parse_hex(digits: &str) -> Option<Self> {
+        hex::decode(digits).map(Self)
     }
 }
 

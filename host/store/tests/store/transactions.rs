@@ -12,19 +12,9 @@ fn create(tx: &mut WriteTx<'_>, id: &str) -> Result<(), Error> {
 }
 
 fn event(tx: &mut WriteTx<'_>, data: &str) -> Result<Cursor, Error> {
-    tx.insert_event(NewEvent {
-        at: NOW,
-        namespace: NamespaceId::DEFAULT,
-        kind: "test.happened",
-        pipeline: None,
-        run: None,
-        task: None,
-        item: None,
-        attempt: None,
-        subscription: None,
-        actor: &Actor::host(),
-        data: Some(data),
-    })
+    let actor = Actor::host();
+    let event = NewEvent::new(NOW, NamespaceId::DEFAULT, "test.happened", &actor);
+    tx.insert_event(NewEvent { data: Some(data), ..event })
 }
 
 #[test]

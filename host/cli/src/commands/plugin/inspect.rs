@@ -5,7 +5,7 @@ use crate::app;
 use crate::config::{self, Options, ServeOptions};
 use crate::context::Context;
 use crate::exit_code::ExitCode;
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use hostler_model::Slug;
 use hostler_plugin::{Component, Plugin, PluginSource};
 use hostler_web::types::{Inspection, PluginSource as Asked};
@@ -44,7 +44,7 @@ pub(super) fn look(ctx: &Context, path: &Path) -> Result<Plugin, Failure> {
     let source = PluginSource::new(name, Component::File(path.into()));
     ctx.block_on(async {
         let loaded = Plugin::unbound(&runtime, source).await;
-        loaded.map_err(|error| Failure::new(ExitCode::Invalid, chain(&error)))
+        loaded.map_err(|error| Failure::not_loaded(&error))
     })
 }
 

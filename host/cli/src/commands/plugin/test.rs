@@ -7,7 +7,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, chain};
 use crate::print::{Paint, source::Source, terminal};
 use hostler_model::Slug;
-use hostler_plugin::{CaseResult, CaseRunner, Cases, CasesError, Component, LoadError};
+use hostler_plugin::{CaseResult, CaseRunner, Cases, CasesError, Component};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -120,10 +120,10 @@ fn broken(file: &Path, error: &CasesError) -> Failure {
         CasesError::Load(_) | CasesError::Fickle => ExitCode::Invalid,
     };
     let mut text = format!("`{}` cannot be tested: {}", file.display(), chain(error));
-    if let CasesError::Load(LoadError::Describe(told)) = error
-        && !told.stderr.is_empty()
+    if let CasesError::Load(error) = error
+        && !error.last_words().is_empty()
     {
-        let _ = write!(text, "\n{}", told.stderr.trim_end());
+        let _ = write!(text, "\n{}", error.last_words());
     }
     Failure::new(code, text)
 }
